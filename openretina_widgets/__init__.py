@@ -1,0 +1,66 @@
+"""Live experiments on retina models in a Jupyter notebook.
+
+Every public name is imported on first use, so ``import openretina_widgets`` loads neither torch
+nor the widget libraries.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
+    from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+    from openretina_widgets.jobs import Job
+    from openretina_widgets.models import RetinaModel, load_model
+    from openretina_widgets.widgets.model_loader import ModelLoader
+    from openretina_widgets.widgets.neuron_picker import NeuronPicker
+    from openretina_widgets.widgets.retina_lab import RetinaLab
+    from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
+    from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Job": "jobs",
+    "ModelLoader": "widgets.model_loader",
+    "NeuronPicker": "widgets.neuron_picker",
+    "OptimizationResult": "insilico.stimulus_optimization.result",
+    "RetinaLab": "widgets.retina_lab",
+    "RetinaModel": "models",
+    "StimulusOptimizer": "widgets.stimulus_optimizer",
+    "StimulusPlayer": "widgets.stimulus_player",
+    "load_model": "models",
+    "optimize_neurons": "insilico.stimulus_optimization.neurons",
+}
+_SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
+
+__all__ = [
+    "Job",
+    "ModelLoader",
+    "NeuronPicker",
+    "OptimizationResult",
+    "RetinaLab",
+    "RetinaModel",
+    "StimulusOptimizer",
+    "StimulusPlayer",
+    "__version__",
+    "load_model",
+    "optimize_neurons",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _SUBPACKAGES:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBPACKAGES})

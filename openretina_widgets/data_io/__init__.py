@@ -1,0 +1,1 @@
+"""Stimuli: builders and readers."""

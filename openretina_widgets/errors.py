@@ -1,0 +1,28 @@
+"""Words for mistakes: what came, what was expected, and the nearest thing that works."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+__all__ = ["OutOfMemory", "check_positive", "unknown_name"]
+
+
+class OutOfMemory(MemoryError):
+    """The device ran out of memory; the message says what would fit. The model stays usable."""
+
+
+def unknown_name(argument: str, got: str, known: Sequence[str], what: str) -> str:
+    """Return a message that names the nearest known name."""
+    near = difflib.get_close_matches(got, known, n=1, cutoff=0.0)
+    shown = ", ".join(map(repr, known[:8])) + (" …" if len(known) > 8 else "")
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    return f"{argument}: there is no {what} {got!r}{hint}; known: {shown}"
+
+
+def check_positive(value: float, argument: str) -> float:
+    """Return a finite number above zero, or raise ValueError."""
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{argument}: expected a positive number, got {value!r}")
+    return number

@@ -1,0 +1,1 @@
+"""The engine: experiments on a model, without any widget."""

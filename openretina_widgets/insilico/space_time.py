@@ -1,0 +1,60 @@
+"""A stimulus or a receptive field as a temporal times a spatial component."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SpaceTime:
+    """The best separable description of a movie of one channel.
+
+    Attributes
+    ----------
+    temporal
+        ``(time,)``, of unit norm.
+    spatial
+        ``(height, width)``; ``outer(temporal, spatial)`` is the nearest separable movie, so it has
+        the unit of the movie times the square root of the number of frames' worth of norm.
+    separability
+        Share of the movie's power that the separable movie holds, in (0, 1]; NaN for a movie that
+        is zero everywhere.
+    """
+
+    temporal: np.ndarray
+    spatial: np.ndarray
+    separability: float
+
+
+def space_time_split(movie: np.ndarray) -> SpaceTime:
+    """Split a movie by singular value decomposition.
+
+    The signs are fixed jointly: the pixel of largest magnitude of the spatial component has the
+    sign that the movie has there when the temporal component is largest in magnitude, and that
+    extreme of the temporal component is positive. So an ON centre is positive.
+
+    Parameters
+    ----------
+    movie
+        ``(time, height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If `movie` has another number of axes.
+    """
+    if movie.ndim != 3:
+        raise ValueError(f"movie: expected (time, height, width), got shape {movie.shape}")
+    time, height, width = movie.shape
+    u, s, vt = np.linalg.svd(
+        movie.reshape(time, -1).astype(np.float64, copy=False), full_matrices=False
+    )
+    power = float(np.square(s).sum())
+    if power == 0.0:
+        return SpaceTime(np.zeros(time), np.zeros((height, width)), float("nan"))
+    temporal, spatial = u[:, 0], s[0] * vt[0].reshape(height, width)
+    if temporal[np.abs(temporal).argmax()] < 0:
+        temporal, spatial = -temporal, -spatial
+    return SpaceTime(temporal, spatial, float(s[0] ** 2 / power))

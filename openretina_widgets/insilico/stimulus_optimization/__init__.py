@@ -1,0 +1,58 @@
+"""Finds the stimulus that a neuron likes best.
+
+`optimization_steps` is the one loop: a generator of `Step` values. `optimize_stimulus` drains it
+for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch.
+"""
+
+from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
+from openretina_widgets.insilico.stimulus_optimization.neurons import (
+    neuron_steps,
+    optimize_neurons,
+)
+from openretina_widgets.insilico.stimulus_optimization.objective import (
+    DecreaseObjective,
+    IncreaseObjective,
+    MeanReducer,
+    ResponseObjective,
+    SliceMeanReducer,
+)
+from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
+    OptimizationStopper,
+)
+from openretina_widgets.insilico.stimulus_optimization.optimizer import (
+    optimization_steps,
+    optimize_stimulus,
+)
+from openretina_widgets.insilico.stimulus_optimization.regularizer import (
+    ClipStimulus,
+    L2Regularizer,
+    NormAndRange,
+    RangeRegularizer,
+    SpatialBlur,
+    TemporalLowPass,
+    TotalVariationRegularizer,
+)
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
+
+__all__ = [
+    "ClipStimulus",
+    "DecreaseObjective",
+    "IncreaseObjective",
+    "L2Regularizer",
+    "MeanReducer",
+    "NormAndRange",
+    "NormalizedDescent",
+    "OptimizationResult",
+    "OptimizationStopper",
+    "RangeRegularizer",
+    "ResponseObjective",
+    "SliceMeanReducer",
+    "SpatialBlur",
+    "Step",
+    "TemporalLowPass",
+    "TotalVariationRegularizer",
+    "neuron_steps",
+    "optimization_steps",
+    "optimize_neurons",
+    "optimize_stimulus",
+]

@@ -1,0 +1,490 @@
+"""The one loop: gradient ascent on the stimulus, as a generator of steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
+from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
+from openretina_widgets.insilico.stimulus_optimization.regularizer import (
+    penalty_of,
+    project,
+    stimulus_norm,
+)
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
+from openretina_widgets.models.retina_model import RetinaModel, frozen
+
+Steps = Generator[Step, str | None, OptimizationResult]
+OptimizerInit = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
+
+# Why an element has ended, as kept on the device while the run goes on.
+_RUNNING, _SPENT, _BAD_SCORE, _BAD_GRADIENT = 0, 1, 2, 3
+# On a GPU the host asks only now and then who has ended, since asking makes it wait. What has
+# ended is left as it was until then, so the result does not depend on it.
+_CHECK_EVERY = {"cpu": 1}
+
+
+def optimize_stimulus(
+    stimulus: torch.Tensor,
+    optimizer_init_fn: OptimizerInit,
+    objective_object: Any,
+    optimization_stopper: Any,
+    stimulus_regularization_loss: Any = None,
+    stimulus_postprocessor: Any = None,
+) -> OptimizationResult:
+    """Optimise a stimulus in place, and return it with the course of the run.
+
+    Arguments, errors and result are those of `optimization_steps`. Afterwards `stimulus` holds
+    the best stimulus, and can be used for a further run.
+    """
+    steps = optimization_steps(
+        stimulus,
+        optimizer_init_fn=optimizer_init_fn,
+        objective_object=objective_object,
+        optimization_stopper=optimization_stopper,
+        stimulus_regularization_loss=stimulus_regularization_loss,
+        stimulus_postprocessor=stimulus_postprocessor,
+    )
+    result = drain(steps)
+    stimulus.detach().copy_(result.stimulus)
+    return result
+
+
+def drain(steps: Steps) -> OptimizationResult:
+    """Run a generator of steps to its end and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def optimization_steps(
+    stimulus: torch.Tensor,
+    *,
+    optimizer_init_fn: OptimizerInit,
+    objective_object: Any,
+    optimization_stopper: Any,
+    stimulus_regularization_loss: Any = None,
+    stimulus_postprocessor: Any = None,
+    seeds: Sequence[int] = (),
+) -> Steps:
+    """Check the arguments, and return the generator of the run's steps.
+
+    The elements of the batch are independent experiments: each has its own score and its own end.
+    Every evaluated stimulus, the first one included, has been projected by the postprocessors.
+    Sending a text into the generator (``steps.send("stopped by the user")``) ends the run with
+    that reason, and with the best stimuli so far.
+
+    Parameters
+    ----------
+    stimulus
+        Start, ``(batch, channel, time, height, width)``; not changed here.
+    optimizer_init_fn
+        Makes a torch optimizer for a list with one tensor, such as
+        ``lambda params: torch.optim.Adam(params, lr=0.05)``. It has to treat all values alike
+        and apart, as SGD, Adam and their kind do.
+    objective_object
+        What to maximise: an objective of ours or of OpenRetina's, or a function from one stimulus
+        ``(1, channel, time, height, width)`` to one number.
+    optimization_stopper
+        Has ``max_iterations`` and ``early_stop(loss)``.
+    stimulus_regularization_loss, stimulus_postprocessor
+        None, one, or several in order. See `regularizer`.
+    seeds
+        Seed of each element's start, for the record.
+
+    Returns
+    -------
+    generator
+        Yields `Step` for iteration 0, 1, …; returns an `OptimizationResult`. The model behind the
+        objective is held frozen in eval mode while the generator lives, and handed back as it was.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it. Checked before the first step.
+    OutOfMemory
+        From a step, if the device runs out of memory; the message says what would fit.
+    """
+    model = model_of(objective_object)
+    if isinstance(model, RetinaModel):
+        model.check_stimulus(stimulus)
+        if model.device != stimulus.device:
+            raise ValueError(
+                f"stimulus: it is on {stimulus.device}, but the model is on {model.device}; move "
+                "one of them with .to()"
+            )
+    else:
+        _check_stimulus(stimulus)
+    if not callable(optimizer_init_fn):
+        raise TypeError(f"optimizer_init_fn: expected a function, got {optimizer_init_fn!r}")
+    if not callable(objective_object) and not hasattr(objective_object, "forward"):
+        raise TypeError(
+            "objective_object: expected an objective with forward(stimulus), or a function, got "
+            f"{objective_object!r}"
+        )
+    if not callable(getattr(optimization_stopper, "early_stop", None)):
+        raise TypeError(
+            "optimization_stopper: expected an object with early_stop(loss), got "
+            f"{optimization_stopper!r}"
+        )
+    postprocessors = _as_tuple(stimulus_postprocessor, "process", "stimulus_postprocessor")
+    for postprocessor in postprocessors:
+        if hasattr(postprocessor, "check"):
+            postprocessor.check(stimulus)
+    window = getattr(objective_object, "window", None)
+    run = _Run(
+        start=stimulus.detach(),
+        optimizer_init_fn=optimizer_init_fn,
+        objective=objective_object,
+        stopper=optimization_stopper,
+        regularizers=_as_tuple(
+            stimulus_regularization_loss, "forward", "stimulus_regularization_loss"
+        ),
+        postprocessors=postprocessors,
+        seeds=tuple(int(seed) for seed in seeds),
+        model=model,
+        window=window(stimulus.shape[2]) if callable(window) else None,
+    )
+    return run.steps()
+
+
+@dataclass
+class _Run:
+    """The arguments of a run, checked."""
+
+    start: torch.Tensor
+    optimizer_init_fn: OptimizerInit
+    objective: Any
+    stopper: Any
+    regularizers: tuple[Any, ...]
+    postprocessors: tuple[Any, ...]
+    seeds: tuple[int, ...]
+    model: torch.nn.Module | None
+    window: tuple[int, int] | None
+
+    def steps(self) -> Steps:
+        with frozen(self.model) if self.model is not None else nullcontext():
+            return (yield from self._loop())
+
+    def _loop(self) -> Steps:
+        device = self.start.device
+        batch = self.start.shape[0]
+        every = _CHECK_EVERY.get(device.type, 10)
+        last = getattr(self.stopper, "max_iterations", None)
+        last = sys.maxsize if last is None else last
+        clock = _Clock()
+        objective = self.objective
+        x = project(self.postprocessors, self.start.clone()).detach().contiguous()
+        x.requires_grad_(True)
+        optimizer = self._optimizer(x)
+        rows = torch.arange(batch, device=device)
+        elements = tuple(range(batch))
+        kept = _Kept(x)
+        patience = Patience(self.stopper, batch, x)
+        iteration, stopped = 0, None
+        while True:
+            with full_float32(device), memory_in_words(len(elements), device):
+                now = evaluate(objective, x)
+                penalty = penalty_of(self.regularizers, x)
+            loss = penalty - now.score
+            kept.take(iteration, rows, x, now.score, penalty, loss, now.response, patience)
+            step = Step(
+                iteration,
+                elements,
+                now.score.detach(),
+                penalty.detach(),
+                loss.detach(),
+                x.detach(),
+                now.response,
+                kept.trace(),
+            )
+            clock.stop()
+            stopped = yield step
+            clock.start()
+            if stopped or iteration >= last:
+                break
+            with full_float32(device), memory_in_words(len(elements), device):
+                (gradient,) = torch.autograd.grad(loss.sum(), x)
+            x.grad = kept.checked(iteration, rows, gradient)
+            if iteration % every == 0 and bool((ended := kept.ended(rows)).any()):
+                going = (~ended).nonzero().flatten()
+                if not len(going):
+                    break
+                rows, elements = rows[going], tuple(rows[going].tolist())
+                patience.keep(going)
+                objective = self.objective.keep(elements) if _keeps(objective) else objective
+                x, optimizer = self._keep(x, optimizer, going)
+            optimizer.step()
+            with torch.no_grad():
+                x.copy_(project(self.postprocessors, x.detach()))
+            iteration += 1
+        clock.stop()
+        return self._result(kept, iteration, stopped, patience.reason, optimizer, clock.elapsed)
+
+    def _optimizer(self, x: torch.Tensor) -> torch.optim.Optimizer:
+        optimizer = self.optimizer_init_fn([x])
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(
+                f"optimizer_init_fn: expected it to make a torch optimizer, got {optimizer!r}"
+            )
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise TypeError(
+                "optimizer_init_fn: LBFGS mixes the elements of a batch; use one that treats all "
+                "values apart, such as torch.optim.Adam"
+            )
+        return optimizer
+
+    def _keep(
+        self, x: torch.Tensor, optimizer: torch.optim.Optimizer, going: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.optim.Optimizer]:
+        """Go on with some rows of the stimulus and of the optimizer's state."""
+        kept = x.detach()[going].requires_grad_(True)
+        kept.grad = None if x.grad is None else x.grad[going]
+        successor = self._optimizer(kept)
+        for old, new in zip(optimizer.param_groups, successor.param_groups, strict=True):
+            new.update({key: value for key, value in old.items() if key != "params"})
+        for key, value in optimizer.state.get(x, {}).items():
+            per_row = isinstance(value, torch.Tensor) and value.shape == x.shape
+            successor.state[kept][key] = value[going] if per_row else value
+        return kept, successor
+
+    def _result(
+        self,
+        kept: _Kept,
+        iteration: int,
+        stopped: str | None,
+        spent: str,
+        optimizer: torch.optim.Optimizer,
+        duration: float,
+    ) -> OptimizationResult:
+        otherwise = stopped or f"{iteration} iterations done"
+        reasons, ends = [], []
+        for code, end in zip(kept.code.tolist(), kept.end.tolist(), strict=True):
+            at = f"at iteration {end}; the best before it is kept"
+            reasons.append(
+                {
+                    _RUNNING: otherwise,
+                    _SPENT: spent,
+                    _BAD_SCORE: f"the score was not finite {at}",
+                    _BAD_GRADIENT: f"the gradient was not finite {at}",
+                }[code]
+            )
+            ends.append(iteration if code == _RUNNING else end)
+        model = self.model if isinstance(self.model, RetinaModel) else None
+        return OptimizationResult(
+            stimulus=kept.stimulus.cpu(),
+            score=kept.score.cpu(),
+            penalty=kept.penalty.cpu(),
+            response=None if kept.response is None else kept.response.cpu(),
+            score_trace=kept.trace()[: max(ends) + 1].cpu().clone(),
+            best_iteration=kept.iteration.cpu(),
+            iterations=torch.tensor(ends),
+            norm=stimulus_norm(kept.stimulus).cpu(),
+            stop_reasons=tuple(reasons),
+            neurons=_neurons(self.objective, len(reasons)),
+            window=self.window,
+            seeds=self.seeds,
+            data_key=getattr(self.objective, "data_key", None),
+            settings={
+                "objective": _described(self.objective),
+                "optimizer": _described_optimizer(optimizer),
+                "regularizers": [_described(r) for r in self.regularizers],
+                "postprocessors": [_described(p) for p in self.postprocessors],
+                "stopper": _described(self.stopper),
+                "device": str(self.start.device),
+            },
+            duration_s=duration,
+            versions={
+                "openretina_widgets": version("openretina-widgets"),
+                "torch": str(torch.__version__),
+                "numpy": np.__version__,
+            },
+            **_of_model(model),
+        )
+
+
+class _Kept:
+    """The best of each element so far, who has ended and why, and every score, on the device."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        batch = x.shape[0]
+        self.stimulus = x.detach().clone()
+        self.response: torch.Tensor | None = None
+        self.score = torch.full((batch,), torch.nan, dtype=x.dtype, device=x.device)
+        self.penalty = self.score.clone()
+        self.loss = torch.full_like(self.score, torch.inf)
+        self.iteration = torch.zeros(batch, dtype=torch.long, device=x.device)
+        self.end = torch.zeros_like(self.iteration)
+        self.code = torch.full_like(self.iteration, _RUNNING)
+        self._trace = torch.full((256, batch), torch.nan, dtype=x.dtype, device=x.device)
+        self._traced = 0
+
+    def take(
+        self,
+        iteration: int,
+        rows: torch.Tensor,
+        x: torch.Tensor,
+        score: torch.Tensor,
+        penalty: torch.Tensor,
+        loss: torch.Tensor,
+        response: torch.Tensor | None,
+        patience: Patience,
+    ) -> None:
+        """Take one iteration of the elements `rows`."""
+        with torch.no_grad():
+            running = self.code[rows] == _RUNNING
+            finite = torch.isfinite(loss)
+            better = running & finite & (loss < self.loss[rows])
+            self._replace("stimulus", rows, better, x.detach())
+            self._replace("score", rows, better, score.detach())
+            self._replace("penalty", rows, better, penalty.detach())
+            self._replace("loss", rows, better, loss.detach())
+            self._replace("iteration", rows, better, torch.full_like(rows, iteration))
+            if response is not None:
+                if self.response is None:
+                    self.response = torch.full(
+                        (len(self.code), response.shape[1]), torch.nan, device=x.device
+                    ).to(response.dtype)
+                self._replace("response", rows, better, response)
+            self._extend(iteration)
+            self._trace[iteration, rows] = torch.where(running, score.detach(), torch.nan)
+            spent = patience.spent(loss.detach())
+            code = torch.where(finite, torch.where(spent, _SPENT, _RUNNING), _BAD_SCORE)
+            self._end(iteration, rows, running, code)
+
+    def checked(self, iteration: int, rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """End the elements whose gradient is not finite, and return a gradient that is."""
+        bad = ~torch.isfinite(gradient).flatten(1).all(dim=1)
+        running = self.code[rows] == _RUNNING
+        self._end(iteration, rows, running, torch.where(bad, _BAD_GRADIENT, _RUNNING))
+        return gradient.masked_fill(bad.view(-1, *[1] * (gradient.ndim - 1)), 0.0)
+
+    def ended(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return which of the elements `rows` have ended."""
+        return self.code[rows] != _RUNNING
+
+    def trace(self) -> torch.Tensor:
+        """Return every score so far, ``(iteration, batch)``."""
+        return self._trace[: self._traced]
+
+    def _end(
+        self, iteration: int, rows: torch.Tensor, running: torch.Tensor, code: torch.Tensor
+    ) -> None:
+        ends = running & (code != _RUNNING)
+        self._replace("code", rows, ends, code)
+        self._replace("end", rows, ends, torch.full_like(rows, iteration))
+
+    def _replace(
+        self, name: str, rows: torch.Tensor, where: torch.Tensor, value: torch.Tensor
+    ) -> None:
+        whole = getattr(self, name)
+        value = value.to(whole.dtype)
+        mask = where.view(-1, *[1] * (value.ndim - 1))
+        if len(rows) == len(whole):
+            torch.where(mask, value, whole, out=whole)
+        else:
+            whole[rows] = torch.where(mask, value, whole[rows])
+
+    def _extend(self, iteration: int) -> None:
+        if iteration >= len(self._trace):
+            self._trace = torch.cat([self._trace, torch.full_like(self._trace, torch.nan)])
+        self._traced = iteration + 1
+
+
+class _Clock:
+    """Time spent on the run itself, without what happens between its steps."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        self.elapsed += time.perf_counter() - self._since
+
+
+def _check_stimulus(stimulus: Any) -> None:
+    if not isinstance(stimulus, torch.Tensor) or not stimulus.is_floating_point():
+        raise TypeError(f"stimulus: expected a floating-point torch tensor, got {type(stimulus)}")
+    if stimulus.ndim != 5 or 0 in stimulus.shape:
+        raise ValueError(
+            "stimulus: expected (batch, channel, time, height, width), none of them 0, got "
+            f"{tuple(stimulus.shape)}"
+        )
+    if not bool(torch.isfinite(stimulus).all()):
+        raise ValueError("stimulus: it holds NaN or infinite values; expected finite ones")
+
+
+def _as_tuple(given: Any, method: str, argument: str) -> tuple[Any, ...]:
+    if given is None:
+        return ()
+    alone = callable(given) or hasattr(given, method)
+    several = tuple(given) if not alone and isinstance(given, Iterable) else (given,)
+    for one in several:
+        if not callable(one) and not hasattr(one, method):
+            raise TypeError(f"{argument}: expected an object with {method}(stimulus), got {one!r}")
+    return several
+
+
+def _keeps(objective: Any) -> bool:
+    return hasattr(objective, "keep")
+
+
+def _neurons(objective: Any, batch: int) -> tuple[tuple[int, ...], ...]:
+    neurons = tuple(getattr(objective, "neurons", ()))
+    if _keeps(objective):
+        return tuple((neuron,) for neuron in neurons)
+    return (neurons,) * batch if neurons else ()
+
+
+def _of_model(model: RetinaModel | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    return {
+        "model": model.identity,
+        "lag": model.lag,
+        "frame_rate": model.frame_rate,
+        "pixel_size_um": model.pixel_size_um,
+        "channels": model.channels,
+    }
+
+
+def _described(part: Any) -> dict[str, Any]:
+    """Return the settings of a part of the run as plain values."""
+    settings: dict[str, Any] = {"type": type(part).__name__}
+    if dataclasses.is_dataclass(part):
+        names = [f.name for f in dataclasses.fields(part) if f.init]
+        settings |= {name: _plain(getattr(part, name)) for name in names if name != "model"}
+        return settings
+    for name in ("data_key", "neurons", "response_reducer"):
+        if (value := getattr(part, name, None)) is not None:
+            settings[name] = _described(value) if name == "response_reducer" else _plain(value)
+    return settings | ({} if len(settings) > 1 else {"repr": repr(part)})
+
+
+def _described_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    plain = {k: _plain(v) for k, v in optimizer.defaults.items() if _plain(v) is not None}
+    return {"type": type(optimizer).__name__, **plain}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, range | list | tuple):
+        return [_plain(item) for item in value]
+    return repr(value)

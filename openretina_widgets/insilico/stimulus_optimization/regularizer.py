@@ -1,0 +1,388 @@
+"""What keeps a stimulus presentable: penalties on the loss, and projections after each step.
+
+A *regularizer* gives a penalty a stimulus, ``forward(stimulus) -> (batch,)``, that is added to the
+loss. A *postprocessor* projects the stimulus after each step, ``process(stimulus) -> stimulus``.
+Both treat the elements of a batch as independent. OpenRetina's regularizers and postprocessors
+work here as well, and so do plain functions: whatever does not say that it is ``batched`` is asked
+about one stimulus at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from openretina_widgets.errors import check_positive
+
+Limits = tuple[float | None, float | None]
+
+_AXES = {"time": 2, "height": 3, "width": 4}
+
+
+def total_variation(stimulus: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the sum of absolute differences between neighbours along each axis.
+
+    Parameters
+    ----------
+    stimulus
+        ``(batch, channel, time, height, width)``.
+
+    Returns
+    -------
+    dict
+        ``(batch,)`` by axis: ``"time"``, ``"height"`` and ``"width"`` (Rudin, Osher & Fatemi 1992,
+        anisotropic form).
+    """
+    return {axis: stimulus.diff(dim=dim).abs().flatten(1).sum(dim=1) for axis, dim in _AXES.items()}
+
+
+@dataclass(frozen=True)
+class TotalVariationRegularizer:
+    """Penalise differences between neighbours along time, height and width.
+
+    The penalty is ``weight`` times the sum over the three axes of the mean absolute difference
+    between neighbours, so that it does not depend on the size of the stimulus.
+
+    Parameters
+    ----------
+    weight
+        Weight of the penalty in the loss.
+    axes
+        Axes along which differences count.
+    """
+
+    weight: float = 0.01
+    axes: tuple[str, ...] = ("time", "height", "width")
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
+        if not self.axes or any(axis not in _AXES for axis in self.axes):
+            raise ValueError(f"axes: expected some of {tuple(_AXES)}, got {self.axes!r}")
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the penalty ``(batch,)``."""
+        penalty = stimulus.new_zeros(stimulus.shape[0])
+        for axis in self.axes:
+            dim = _AXES[axis]
+            if stimulus.shape[dim] > 1:
+                penalty = penalty + stimulus.diff(dim=dim).abs().flatten(1).mean(dim=1)
+        return self.weight * penalty
+
+
+@dataclass(frozen=True)
+class L2Regularizer:
+    """Penalise the mean square of the stimulus.
+
+    Parameters
+    ----------
+    weight
+        Weight of the penalty in the loss.
+    """
+
+    weight: float = 0.01
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the penalty ``(batch,)``."""
+        return self.weight * stimulus.square().flatten(1).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class RangeRegularizer:
+    """Penalise values outside a range, and a norm above a bound.
+
+    Parameters
+    ----------
+    min_max_values
+        Smallest and largest value of each channel, None for no bound.
+    max_norm
+        Largest L2 norm that costs nothing; None for no bound.
+    factor
+        Weight of the penalty in the loss.
+    """
+
+    min_max_values: Sequence[Limits]
+    max_norm: float | None = None
+    factor: float = 1.0
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "min_max_values", _checked_limits(self.min_max_values))
+        _check_weight(self.factor, "factor")
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the penalty ``(batch,)``."""
+        low, high = _bounds(self.min_max_values, stimulus)
+        outside = (low - stimulus).clamp(min=0) + (stimulus - high).clamp(min=0)
+        penalty = outside.flatten(1).sum(dim=1)
+        if self.max_norm is not None:
+            penalty = penalty + (stimulus_norm(stimulus) - self.max_norm).clamp(min=0)
+        return self.factor * penalty
+
+
+@dataclass(frozen=True)
+class ClipStimulus:
+    """Clip all values to a range.
+
+    Parameters
+    ----------
+    low, high
+        Smallest and largest value, in model units. ``(0, 1)`` suits models of luminance only.
+    """
+
+    low: float | None = 0.0
+    high: float | None = 1.0
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _checked_limits([(self.low, self.high)])
+
+    def process(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the stimulus within the range."""
+        if self.low is None and self.high is None:
+            return stimulus
+        return stimulus.clamp(min=self.low, max=self.high)
+
+
+@dataclass(frozen=True)
+class NormAndRange:
+    """Bring each stimulus to an L2 norm and each channel into its range, both at once.
+
+    Scaling and then clipping loses norm. Here the scale is chosen such that the stimulus has the
+    norm *after* clipping: the nearest smaller norm where the range does not allow more. A stimulus
+    of zeros stays as it is.
+
+    Parameters
+    ----------
+    norm
+        L2 norm of a stimulus over all its channels, frames and pixels; None for no norm.
+    min_max_values
+        Smallest and largest value of each channel, None for no bound.
+    exact
+        True to hold the norm exactly, False to scale only what exceeds it.
+    """
+
+    norm: float | None = None
+    min_max_values: Sequence[Limits] | None = None
+    exact: bool = True
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.norm is not None:
+            check_positive(self.norm, "norm")
+        if self.min_max_values is not None:
+            object.__setattr__(self, "min_max_values", _checked_limits(self.min_max_values))
+
+    def check(self, stimulus: torch.Tensor) -> None:
+        """Refuse a stimulus of zeros, which no scale brings to a norm."""
+        if self.norm is None or not self.exact:
+            return
+        zero = (stimulus.flatten(1) == 0).all(dim=1)
+        if bool(zero.any()):
+            which = zero.nonzero().flatten().tolist()
+            raise ValueError(
+                f"stimulus: element {which[0]} of the batch is zero everywhere, and no scale "
+                f"brings it to the norm {self.norm}; start from a little noise instead"
+            )
+
+    def process(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the projected stimulus."""
+        if self.min_max_values is None:
+            low = high = None
+        else:
+            low, high = _bounds(self.min_max_values, stimulus)
+        if self.norm is None:
+            return stimulus if low is None else stimulus.clamp(min=low, max=high)
+        reached = stimulus_norm(stimulus)
+        scale = self.norm / reached.clamp(min=torch.finfo(stimulus.dtype).tiny)
+        if not self.exact:
+            scale = scale.clamp(max=1.0)
+        scale = torch.where(reached > 0, scale, torch.ones_like(scale))
+        scaled = stimulus * _per_element(scale, stimulus)
+        if low is None or high is None:
+            return scaled
+        return self._clip_at_norm(stimulus, scaled, low, high)
+
+    def _clip_at_norm(
+        self, stimulus: torch.Tensor, scaled: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+    ) -> torch.Tensor:
+        """Clip, and raise the scale of the values within until the norm is held.
+
+        For a fixed set of clipped values the scale of the others follows in closed form; clipping
+        what then exceeds can only enlarge the set, so the scale rises until it settles.
+        """
+        target = stimulus_norm(scaled)
+        on_host = stimulus.device.type == "cpu"
+        clipped = scaled.clamp(min=low, max=high)
+        for _ in range(12):
+            inside = clipped == scaled
+            if on_host and bool(inside.all()):
+                break
+            fixed = clipped.masked_fill(inside, 0).flatten(1).square().sum(dim=1)
+            free = stimulus.masked_fill(~inside, 0).flatten(1).square().sum(dim=1)
+            wanted = (target.square() - fixed).clamp(min=0)
+            scale = (wanted / free.clamp(min=torch.finfo(free.dtype).tiny)).sqrt()
+            grown = torch.where(inside, stimulus * _per_element(scale, stimulus), scaled)
+            scaled = torch.where(_per_element(free > 0, stimulus), grown, scaled)
+            before, clipped = clipped, scaled.clamp(min=low, max=high)
+            if on_host and torch.equal(before, clipped):
+                break
+        return clipped
+
+
+@dataclass(frozen=True)
+class TemporalLowPass:
+    """Smooth over time with a Gaussian, without dimming the first and last frames.
+
+    Near the ends the weights are those of the frames that exist, so a constant stays constant.
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the Gaussian, in frames.
+    """
+
+    sigma: float = 1.0
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_positive(self.sigma, "sigma")
+
+    def process(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the smoothed stimulus."""
+        smooth = _smoothing(stimulus.shape[2], self.sigma, stimulus.dtype, stimulus.device)
+        return torch.einsum("st,bcthw->bcshw", smooth, stimulus)
+
+
+@dataclass(frozen=True)
+class SpatialBlur:
+    """Blur each frame with a Gaussian, without dimming its border.
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation of the Gaussian, in pixels.
+    """
+
+    sigma: float = 1.0
+    batched: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_positive(self.sigma, "sigma")
+
+    def process(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the blurred stimulus."""
+        rows = _smoothing(stimulus.shape[3], self.sigma, stimulus.dtype, stimulus.device)
+        columns = _smoothing(stimulus.shape[4], self.sigma, stimulus.dtype, stimulus.device)
+        return rows @ stimulus @ columns.T
+
+
+def stimulus_norm(stimulus: torch.Tensor) -> torch.Tensor:
+    """Return the L2 norm ``(batch,)`` over channels, frames and pixels."""
+    return torch.linalg.vector_norm(stimulus.flatten(1), dim=1)
+
+
+def penalty_of(regularizers: Sequence[Any], stimulus: torch.Tensor) -> torch.Tensor:
+    """Return the summed penalty ``(batch,)`` of any regularizers.
+
+    Raises
+    ------
+    ValueError
+        If a regularizer gives something else than one number a stimulus.
+    """
+    total = stimulus.new_zeros(stimulus.shape[0])
+    for regularizer in regularizers:
+        forward = getattr(regularizer, "forward", regularizer)
+        if getattr(regularizer, "batched", False):
+            penalty = forward(stimulus)
+        else:
+            rows = (torch.as_tensor(forward(x)) for x in stimulus.split(1))
+            penalty = torch.stack([row.to(stimulus).squeeze() for row in rows])
+        if penalty.shape != total.shape:
+            raise ValueError(
+                "stimulus_regularization_loss: expected one number a stimulus, got shape "
+                f"{tuple(penalty.shape[1:])} from {type(regularizer).__name__}"
+            )
+        total = total + penalty
+    return total
+
+
+def project(postprocessors: Sequence[Any], stimulus: torch.Tensor) -> torch.Tensor:
+    """Apply any postprocessors in order.
+
+    Raises
+    ------
+    ValueError
+        If a postprocessor changes the shape of the stimulus.
+    """
+    for postprocessor in postprocessors:
+        process = getattr(postprocessor, "process", postprocessor)
+        if getattr(postprocessor, "batched", False):
+            projected = process(stimulus)
+        else:
+            projected = torch.cat([process(x) for x in stimulus.split(1)])
+        if projected.shape != stimulus.shape:
+            raise ValueError(
+                f"stimulus_postprocessor: {type(postprocessor).__name__} made a stimulus of shape "
+                f"{tuple(stimulus.shape)} into {tuple(projected.shape)}"
+            )
+        stimulus = projected
+    return stimulus
+
+
+def _per_element(values: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, *[1] * (stimulus.ndim - 1))
+
+
+def _check_weight(weight: float, argument: str = "weight") -> None:
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"{argument}: expected a number >= 0, got {weight!r}")
+
+
+def _checked_limits(limits: Iterable[Limits]) -> tuple[Limits, ...]:
+    checked = tuple((low, high) for low, high in limits)
+    for low, high in checked:
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"range: expected low < high, got ({low!r}, {high!r})")
+    return checked
+
+
+def _bounds(
+    limits: Sequence[Limits] | None, stimulus: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    checked = tuple(limits or ())
+    if len(checked) != stimulus.shape[1]:
+        raise ValueError(
+            f"min_max_values: expected limits for {stimulus.shape[1]} channels, got {len(checked)}"
+        )
+    return _bound_tensors(checked, stimulus.dtype, stimulus.device)
+
+
+@lru_cache(maxsize=32)
+def _bound_tensors(
+    limits: tuple[Limits, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    low = [-math.inf if low is None else low for low, _ in limits]
+    high = [math.inf if high is None else high for _, high in limits]
+    shape = (1, -1, 1, 1, 1)
+    return (
+        torch.tensor(low, dtype=dtype, device=device).view(shape),
+        torch.tensor(high, dtype=dtype, device=device).view(shape),
+    )
+
+
+@lru_cache(maxsize=32)
+def _smoothing(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Return the (n, n) matrix of Gaussian weights whose rows sum to one."""
+    position = torch.arange(n, dtype=torch.float64)
+    weights = torch.exp(-0.5 * ((position[:, None] - position[None]) / sigma) ** 2)
+    return (weights / weights.sum(dim=1, keepdim=True)).to(dtype=dtype, device=device)

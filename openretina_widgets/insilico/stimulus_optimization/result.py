@@ -1,0 +1,198 @@
+"""Values that a run hands out: a `Step` an iteration, and an `OptimizationResult` at the end."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from openretina_widgets.models.retina_model import ModelIdentity
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One iteration of a run, over the elements of the batch that are still running.
+
+    The tensors are the run's own: they hold until the generator is resumed. Copy what is to be
+    kept.
+
+    Attributes
+    ----------
+    iteration
+        Number of updates so far; 0 is the start.
+    elements
+        Position in the batch of each row below.
+    score, penalty, loss
+        ``(row,)``; ``loss = penalty - score``.
+    stimulus
+        ``(row, channel, time, height, width)``.
+    response
+        ``(row, time)`` of the neurons that the objective looks at, None when it does not tell.
+    score_trace
+        ``(iteration + 1, batch)``: every score so far, NaN where an element had ended.
+    """
+
+    iteration: int
+    elements: tuple[int, ...]
+    score: torch.Tensor
+    penalty: torch.Tensor
+    loss: torch.Tensor
+    stimulus: torch.Tensor
+    response: torch.Tensor | None
+    score_trace: torch.Tensor
+
+
+@dataclass(frozen=True)
+class OptimizationResult:
+    """The best stimulus of each experiment of a batch, with all that is needed to do it again.
+
+    Attributes
+    ----------
+    stimulus
+        ``(batch, channel, time, height, width)`` on the CPU, in model units: of each run the
+        stimulus with the lowest loss, not the last.
+    score, penalty
+        ``(batch,)`` of that stimulus; NaN if there was no finite score.
+    response
+        ``(batch, time)`` to that stimulus, of the neurons that the objective looks at; None when
+        the objective does not tell.
+    score_trace
+        ``(iterations + 1, batch)``, NaN where an element had ended.
+    best_iteration, iterations
+        ``(batch,)``: updates until the best stimulus, and until the end.
+    norm
+        ``(batch,)``: L2 norm reached.
+    stop_reasons
+        Why each element ended.
+    neurons
+        Neurons that each element looked at; empty when the objective does not tell.
+    window
+        First response frame that counted and the frame after the last.
+    seeds
+        Seed of each element's start; empty when the start was given.
+    data_key
+        Session, None when the objective does not tell.
+    settings
+        Objective, optimizer, regularizers, postprocessors and stopper.
+    model
+        Name, source and weight hash, None when the objective does not tell.
+    lag, frame_rate, pixel_size_um, channels, unit
+        Frames that the model consumes, Hz, µm, names, and the unit of the stimulus.
+    duration_s
+        Time spent on the run, without pauses.
+    versions
+        Versions of the libraries.
+    """
+
+    stimulus: torch.Tensor
+    score: torch.Tensor
+    penalty: torch.Tensor
+    score_trace: torch.Tensor
+    best_iteration: torch.Tensor
+    iterations: torch.Tensor
+    norm: torch.Tensor
+    stop_reasons: tuple[str, ...]
+    response: torch.Tensor | None = None
+    neurons: tuple[tuple[int, ...], ...] = ()
+    window: tuple[int, int] | None = None
+    seeds: tuple[int, ...] = ()
+    data_key: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    model: ModelIdentity | None = None
+    lag: int | None = None
+    frame_rate: float = 30.0
+    pixel_size_um: float | None = None
+    channels: tuple[str, ...] = ()
+    unit: str = "model units"
+    duration_s: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the run ended, each reason once."""
+        return "; ".join(dict.fromkeys(self.stop_reasons))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.
+
+        The file appears under its name only once it is whole.
+        """
+        target = Path(path)
+        if target.suffix != ".npz":
+            target = target.with_name(target.name + ".npz")
+        arrays: dict[str, Any] = {}
+        words: dict[str, Any] = {}
+        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if isinstance(value, torch.Tensor):
+                arrays[name] = value.numpy()
+            else:
+                words[name] = asdict(value) if isinstance(value, ModelIdentity) else value
+        text = json.dumps({"format": _FORMAT, **words})
+        partial = target.with_name(target.name + f".{os.getpid()}.part")
+        try:
+            with partial.open("wb") as file:
+                np.savez_compressed(file, words=np.array(text), **arrays)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> OptimizationResult:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not a saved result.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                content = {name: archive[name] for name in archive.files}
+            words: dict[str, Any] = json.loads(str(content.pop("words")))
+        except (KeyError, ValueError, EOFError, AttributeError) as error:
+            raise ValueError(f"path: {os.fspath(path)!r} is no saved result") from error
+        if (version := words.pop("format", None)) != _FORMAT:
+            raise ValueError(f"path: expected format {_FORMAT} of a saved result, got {version!r}")
+        for name in ("stop_reasons", "seeds", "channels"):
+            words[name] = tuple(words[name])
+        words["neurons"] = tuple(tuple(element) for element in words["neurons"])
+        words["window"] = tuple(words["window"]) if words["window"] else None
+        words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
+        words |= {name: torch.from_numpy(array) for name, array in content.items()}
+        return cls(**words)
+
+    def plot(self, element: int = 0) -> Any:
+        """Draw score, response, temporal trace and spatial component; return the figure.
+
+        Needs matplotlib, the ``plot`` extra.
+        """
+        from openretina_widgets.insilico.stimulus_optimization.plotting import plot_result
+
+        return plot_result(self, element)
+
+    def __repr__(self) -> str:
+        return f"OptimizationResult({self._summary()})"
+
+    def _repr_html_(self) -> str:
+        return f"<b>Optimised stimulus</b><br>{html.escape(self._summary())}"
+
+    def _summary(self) -> str:
+        batch = len(self.stop_reasons)
+        scores = ", ".join(f"{score:.4g}" for score in self.score[:4].tolist())
+        name = self.model.name if self.model else "unknown model"
+        return (
+            f"{batch} stimul{'us' if batch == 1 else 'i'} {tuple(self.stimulus.shape[1:])}, "
+            f"{name}, score {scores}{', …' if batch > 4 else ''}; ended: {self.stop_reason}; "
+            f"{self.duration_s:.1f} s"
+        )

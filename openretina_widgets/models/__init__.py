@@ -1,0 +1,18 @@
+"""Retina models: one face for all of them, and where they come from."""
+
+from openretina_widgets.models.loading import load_core_readout_from_remote, load_model
+from openretina_widgets.models.retina_model import (
+    ModelIdentity,
+    Neuron,
+    RetinaModel,
+    as_retina_model,
+)
+
+__all__ = [
+    "ModelIdentity",
+    "Neuron",
+    "RetinaModel",
+    "as_retina_model",
+    "load_core_readout_from_remote",
+    "load_model",
+]

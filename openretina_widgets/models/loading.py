@@ -1,0 +1,109 @@
+"""Opens a model by name or by path."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import torch
+
+from openretina_widgets.errors import unknown_name
+from openretina_widgets.models.retina_model import RetinaModel
+
+EMBEDDED = "synthetic"
+PUBLISHED = (  # the names of OpenRetina 1.1.1
+    "hoefling_2024_base_low_res",
+    "hoefling_2024_low_res",
+    "hoefling_2024_high_res",
+    "karamanlis_2024_mouse",
+    "karamanlis_2024_marmoset",
+    "maheswaranathan_2023",
+    "sridhar_2025",
+    "goldin_2022_axolotl",
+    "goldin_2022_mouse",
+)
+
+
+def load_model(
+    source: str | os.PathLike[str] = EMBEDDED, *, device: str | torch.device = "cpu"
+) -> RetinaModel:
+    """Open a retina model.
+
+    Parameters
+    ----------
+    source
+        ``"synthetic"`` for the embedded retina, whose cell types are known, or the path of an
+        OpenRetina checkpoint. A checkpoint is read as data: nothing in it is executed.
+    device
+        Where the weights go, such as ``"cpu"`` or ``"cuda"``.
+
+    Returns
+    -------
+    RetinaModel
+        The model, in eval mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If `source` is neither a known name nor a checkpoint, or `device` is not there.
+    """
+    target = check_device(device)
+    if os.fspath(source) == EMBEDDED:
+        from openretina_widgets.models.synthetic import load_synthetic
+
+        return load_synthetic(device=target)
+    text = os.fspath(source)
+    if not text or not (Path(text).suffix or os.sep in text or Path(text).exists()):
+        raise ValueError(
+            unknown_name("source", text, (EMBEDDED,), "embedded model")
+            + "; a checkpoint is given by its path, such as 'folder/model.ckpt'"
+        )
+    from openretina_widgets.models.checkpoint import load_checkpoint
+
+    return load_checkpoint(text, device=target)
+
+
+def load_core_readout_from_remote(
+    model_name: str, device: str | torch.device = "cpu"
+) -> RetinaModel:
+    """Open a model by name, spelt as in OpenRetina: see `load_model`.
+
+    A published name is answered by the embedded synthetic retina, with a warning that says so:
+    this version fetches nothing.
+    """
+    if model_name in PUBLISHED:
+        warnings.warn(
+            f"{model_name!r} is not fetched by this version: the embedded synthetic retina answers "
+            "in its place. Open a downloaded checkpoint with load_model('path/to/model.ckpt').",
+            stacklevel=2,
+        )
+        model_name = EMBEDDED
+    return load_model(model_name, device=device)
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Return a device that is there.
+
+    Raises
+    ------
+    ValueError
+        If `device` names none, or one that this machine does not have.
+    """
+    try:
+        target = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}") from error
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device: {str(device)!r} was asked for, but torch {torch.__version__} sees no CUDA "
+            "device here; use device='cpu'"
+        )
+    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device: {str(device)!r} was asked for, but there are only "
+            f"{torch.cuda.device_count()} CUDA devices"
+        )
+    return target

@@ -1,0 +1,1 @@
+"""The widgets: one widget, one module, one script, one style sheet."""

@@ -1,0 +1,42 @@
+"""What the composed widgets share: the kernel's main loop, and a clean end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ipywidgets as ipw
+
+from openretina_widgets.widgets.transport import MainLoop
+
+
+def _tree(root: ipw.Widget) -> Iterator[ipw.Widget]:
+    seen: set[int] = set()
+    waiting: list[Any] = [root]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, ipw.Widget):
+            if id(value) not in seen:
+                seen.add(id(value))
+                waiting += [getattr(value, name) for name in value.keys]
+                yield value
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+
+
+class Composition(ipw.VBox):
+    """A widget composed of others. Closing it closes all of them."""
+
+    def __init__(self, children: tuple[ipw.Widget, ...] = (), **settings: Any) -> None:
+        self._main_loop = MainLoop()
+        super().__init__(children, **settings)
+        self.add_class("orw-panel")
+
+    def close(self) -> None:
+        """Close the widget and everything it holds: children, layouts, styles, scales, marks."""
+        for widget in list(_tree(self)):
+            if widget is not self:
+                widget.close()
+        super().close()

@@ -1,0 +1,143 @@
+"""Curves that change while one watches: bqplot figures in the look of the toolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bqplot
+import ipywidgets as ipw
+import numpy as np
+
+MOST_POINTS = 2000  # more take the browser longer to draw than a picture may last
+
+_MARGIN = {"top": 8, "bottom": 44, "left": 62, "right": 14}
+
+
+class Chart(ipw.VBox):
+    """One or several lines over a common axis.
+
+    Parameters
+    ----------
+    title, x_label, y_label
+        Words; the labels carry the unit.
+    colours
+        CSS colour of each line.
+    names
+        Name of each line, for the legend; none for a single line.
+    height
+        Height of the plot in CSS pixels.
+    layout
+        Layout of the whole.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        *,
+        x_label: str,
+        y_label: str,
+        colours: Sequence[str] = ("var(--jp-ui-font-color1, #333)",),
+        names: Sequence[str] = (),
+        height: int = 210,
+        layout: ipw.Layout | None = None,
+    ) -> None:
+        self.x_scale, self.y_scale = bqplot.LinearScale(), bqplot.LinearScale()
+        self._shade_scale = bqplot.LinearScale(min=0, max=1)
+        self._lines = [
+            bqplot.Lines(
+                x=[],
+                y=[],
+                scales={"x": self.x_scale, "y": self.y_scale},
+                colors=[colour],
+                stroke_width=2,
+                labels=[names[i]] if names else [""],
+            )
+            for i, colour in enumerate(colours)
+        ]
+        self._shade = bqplot.Lines(
+            x=[],
+            y=[],
+            scales={"x": self.x_scale, "y": self._shade_scale},
+            colors=["#888888"],
+            fill="bottom",
+            fill_colors=["#888888"],
+            fill_opacities=[0.22],
+            stroke_width=0,
+            opacities=[0.0],
+        )
+        axes = [
+            bqplot.Axis(scale=self.x_scale, label=x_label, num_ticks=6, grid_lines="none"),
+            bqplot.Axis(
+                scale=self.y_scale,
+                orientation="vertical",
+                label=y_label,
+                label_offset="46px",
+                num_ticks=5,
+                grid_lines="none",
+            ),
+        ]
+        self._figure = bqplot.Figure(
+            marks=[self._shade, *self._lines],
+            axes=axes,
+            animation_duration=0,
+            fig_margin=_MARGIN,
+            layout=ipw.Layout(height=f"{height}px", width="100%", min_width="240px"),
+        )
+        heading = ipw.HTML(f'<div class="orw-heading">{title}{_legend(names, colours)}</div>')
+        super().__init__([heading, self._figure], **({"layout": layout} if layout else {}))
+        self.add_class("orw-chart")
+
+    def draw(self, x: np.ndarray, *lines: np.ndarray) -> None:
+        """Draw every line over `x`; long ones are thinned without losing peaks."""
+        for mark, y in zip(self._lines, lines, strict=True):
+            thin_x, thin_y = thin(x, y)
+            with mark.hold_sync():
+                mark.x, mark.y = thin_x.astype(np.float32), thin_y.astype(np.float32)
+
+    def shade(self, start: float, stop: float) -> None:
+        """Shade the background between two places of the x axis."""
+        with self._shade.hold_sync():
+            self._shade.x, self._shade.y = [start, stop], [1.0, 1.0]
+
+    def limits(self, start: float, stop: float) -> None:
+        """Fix the x axis, so that it does not move while the lines grow."""
+        with self.x_scale.hold_sync():
+            self.x_scale.min, self.x_scale.max = float(start), float(stop)
+
+    def clear(self) -> None:
+        """Take all lines away; the axes stay."""
+        for mark in self._lines:
+            with mark.hold_sync():
+                mark.x, mark.y = [], []
+
+
+def thin(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `most` points of a curve: the lowest and the highest of each stretch.
+
+    Parameters
+    ----------
+    x, y
+        ``(n,)``, `x` ascending.
+    most
+        Most points to return, at least 4.
+    """
+    n = len(x)
+    if n <= most:
+        return x, y
+    stretches = (most - 2) // 2
+    edges = np.linspace(0, n, stretches + 1).astype(int)
+    longest = int(np.diff(edges).max())
+    index = np.minimum(edges[:-1, None] + np.arange(longest), edges[1:, None] - 1)
+    values = y[index]
+    low = np.where(np.isnan(values), np.inf, values).argmin(axis=1)
+    high = np.where(np.isnan(values), -np.inf, values).argmax(axis=1)
+    row = np.arange(stretches)
+    kept = np.unique(np.concatenate([[0, n - 1], index[row, low], index[row, high]]))
+    return x[kept], y[kept]
+
+
+def _legend(names: Sequence[str], colours: Sequence[str]) -> str:
+    return "".join(
+        f' <span class="orw-key" style="--key: {colour}">{name}</span>'
+        for name, colour in zip(names, colours, strict=False)
+    )

@@ -1,0 +1,344 @@
+"""Press Optimise and watch the stimulus that a neuron likes best emerge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import Any, Literal
+
+import ipywidgets as ipw
+import traitlets
+
+from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.stimulus_optimization.neurons import Direction, neuron_steps
+from openretina_widgets.insilico.stimulus_optimization.objective import Window
+from openretina_widgets.insilico.stimulus_optimization.picture import (
+    Picture,
+    picture_of_result,
+    picture_of_step,
+)
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.jobs import Job
+from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.neuron_picker import NeuronPicker
+from openretina_widgets.widgets.optimizer_parts import (
+    OptimizerSettings,
+    OptimizerView,
+    RunButtons,
+    RunState,
+)
+from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+
+_HINT = "Choose a neuron and press Optimise."
+_PAUSED = "Paused. Press Resume to go on, or Step for one iteration."
+
+
+class StimulusOptimizer(Composition):
+    """Finds the stimulus that a neuron likes best, and shows it while it emerges.
+
+    The run takes place in a worker thread of the kernel, so other cells run meanwhile and the
+    buttons answer at once. A failure is shown in the widget and raised by ``await job``.
+
+    Parameters
+    ----------
+    model
+        A `RetinaModel`, or a live OpenRetina model.
+    neuron, data_key
+        Neuron and session chosen at first.
+    seed, direction, time_steps, window, max_iterations, patience, norm, stimulus_range
+        Start values of the settings; see `neuron_steps`.
+    tv_weight
+        Weight of the total-variation penalty.
+    smooth_ms, blur
+        Standard deviation of a Gaussian low-pass over time (ms) and of a blur in space (µm, or
+        pixels where the pixel size is not known), applied after each step; 0 for none.
+    picture_rate
+        Most pictures a second.
+    threads
+        Torch threads of the run on a CPU. ``"auto"`` takes one fewer than the machine has cores,
+        since the browser needs one too; None leaves torch as it is. The kernel's own threads, and
+        so other cells, keep their number.
+
+    Attributes
+    ----------
+    result : OptimizationResult or None
+        The result of the last run that ended by itself or was stopped; may be observed.
+    job : Job or None
+        The run that is going on, or the last one.
+    model : RetinaModel
+        The model; setting another one resets the widget.
+
+    Examples
+    --------
+    >>> lab = StimulusOptimizer(load_model("synthetic"), neuron=5)
+    >>> job = lab.start()
+    >>> result = await job
+    """
+
+    result = traitlets.Instance(OptimizationResult, allow_none=True)
+    model = traitlets.Instance(RetinaModel)
+
+    def __init__(
+        self,
+        model: RetinaModel | Any,
+        *,
+        neuron: int = 0,
+        data_key: str | None = None,
+        seed: int = 0,
+        direction: Direction = "increase",
+        time_steps: int | None = None,
+        window: Window | None = None,
+        max_iterations: int = 200,
+        patience: int | None = 30,
+        norm: float | None = None,
+        stimulus_range: Sequence[tuple[float, float]] | None = None,
+        tv_weight: float = 0.0,
+        smooth_ms: float = 0.0,
+        blur: float = 0.0,
+        picture_rate: float = 10.0,
+        threads: int | Literal["auto"] | None = "auto",
+    ) -> None:
+        face = as_retina_model(model)
+        self.job: Job[Picture, OptimizationResult] | None = None
+        self.picker = NeuronPicker(face, neuron=neuron, data_key=data_key)
+        self._range = stimulus_range
+        self._patience = patience
+        self._picture_rate = picture_rate
+        self._threads: int | None = live_threads() if threads == "auto" else threads
+        self._settings = OptimizerSettings(
+            face,
+            time_steps=time_steps,
+            window=window,
+            seed=seed,
+            direction=direction,
+            max_iterations=max_iterations,
+            norm=norm,
+            tv_weight=tv_weight,
+            smooth_ms=smooth_ms,
+            blur=blur,
+        )
+        self._status = RunStatus()
+        self._buttons = RunButtons()
+        self._display = ipw.VBox(layout=ipw.Layout(width="100%"))
+        left = ipw.VBox(
+            [self.picker, self._settings],
+            layout=ipw.Layout(width="300px", min_width="300px", margin="0 16px 0 0"),
+        )
+        right = ipw.VBox(
+            [self._buttons, self._status, self._display],
+            layout=ipw.Layout(flex="1 1 560px", min_width="0"),
+        )
+        super().__init__(
+            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+        )
+        self.add_class("orw-optimizer")
+        buttons = self._buttons
+        buttons.optimise.on_click(lambda _: self._main_loop.call(self._try(self.start)))
+        buttons.step.on_click(lambda _: self._main_loop.call(self._try(self._step)))
+        buttons.reset.on_click(lambda _: self._main_loop.call(self._try(self.reset)))
+        # These steer the run from whatever thread they are called in, without a detour.
+        buttons.pause.on_click(lambda _: self._pause_or_resume())
+        buttons.stop.on_click(lambda _: self._stop())
+        self.model = face
+        self._show_model(face)
+
+    # In code ---------------------------------------------------------------------------------
+
+    @property
+    def player(self) -> StimulusPlayer:
+        """The player that shows the stimulus."""
+        return self._view.player
+
+    def start(self, *, paused: bool = False) -> Job[Picture, OptimizationResult]:
+        """Start a run with the settings shown; a run that is going on is stopped first.
+
+        Returns
+        -------
+        Job
+            ``await`` it for the `OptimizationResult`.
+
+        Raises
+        ------
+        ValueError
+            If the settings do not fit; the message is shown in the widget as well.
+        """
+        self._end_job()
+        settings = self._settings.engine_settings()
+        self._last_iteration = settings["max_iterations"]
+        try:
+            steps = neuron_steps(
+                self.model,
+                self.picker.neuron,
+                data_key=self.picker.data_key,
+                stimulus_range=self._range,
+                patience=self._patience,
+                **settings,
+            )
+        except (TypeError, ValueError) as error:
+            self._fail(error)
+            raise
+        self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
+        player = self.player
+        self.job = job = Job(
+            lambda: steps,
+            snapshot=picture_of_step,
+            on_update=self._show,
+            on_done=self._ended,
+            ready=lambda: player.ready,
+            rate_hz=self._picture_rate,
+            name="optimise a stimulus",
+            context=partial(torch_threads, self._threads),
+        )
+        self._status.tell("running", self._doing(), progress=0.0, figures=self._figures(0))
+        self._buttons.show("paused" if paused else "running")
+        return job.start(paused=paused)
+
+    def reset(self) -> None:
+        """Stop the run, and take result and pictures away."""
+        self._end_job()
+        self.job = self.result = None
+        settings = self._settings.engine_settings()
+        self._last_iteration = settings["max_iterations"]
+        self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
+        self._buttons.show("idle")
+        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0))
+
+    def close(self) -> None:
+        """Stop the run and close the widget with all that belongs to it."""
+        self._end_job()
+        super().close()
+
+    # From the page ---------------------------------------------------------------------------
+
+    def _try(self, action: Callable[[], object]) -> Callable[[], None]:
+        """Return the action with its errors shown in the widget, where a user who clicks looks."""
+
+        def tried() -> None:
+            try:
+                action()
+            except (TypeError, ValueError) as error:
+                self._fail(error)
+
+        return tried
+
+    def _pause_or_resume(self) -> None:
+        job = self.job
+        if job is None or job.done():
+            return
+        if job.state == "paused":
+            job.resume()
+            self._main_loop.call(self._show_going)
+        else:
+            job.pause()
+
+    def _step(self) -> None:
+        if self.job is None or self.job.done():
+            self.start(paused=True)
+        if self.job is not None:
+            self.job.step()
+
+    def _stop(self) -> None:
+        if self.job is not None:
+            self.job.cancel("stopped by the user")
+
+    # From the run, on the loop ---------------------------------------------------------------
+
+    def _show(self, picture: Picture) -> None:
+        self._view.show(picture)
+        self._show_going(figures=self._figures(picture.iteration, picture.score))
+
+    def _show_going(self, figures: list[tuple[str, str]] | None = None) -> None:
+        job = self.job
+        if job is None or job.done():
+            return
+        state: RunState = (
+            "paused" if job.state == "paused" and job.pending != "resume" else "running"
+        )
+        self._buttons.show(state)
+        self._status.tell(
+            state,
+            _PAUSED if state == "paused" else self._doing(),
+            progress=max(0, job.iteration - 1) / self._last_iteration,
+            figures=figures,
+        )
+
+    def _ended(self, job: Job[Picture, OptimizationResult]) -> None:
+        self._buttons.show("idle")
+        error = None if job.state == "cancelled" else job.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        try:
+            result = job.result()
+        except CancelledError:
+            self._status.tell("idle", "Stopped before the first iteration. " + _HINT)
+            return
+        self.result = result
+        best, end = int(result.best_iteration[0]), int(result.iterations[0])
+        score, norm = float(result.score[0]), float(result.norm[0])
+        self._view.finish(picture_of_result(result))
+        self._status.tell(
+            "finished",
+            f"Ended: {result.stop_reason}. Shown is the best stimulus, of iteration {best} of "
+            f"{end}: score {score:.4g}, norm {norm:.4g}.",
+            progress=1.0,
+            figures=self._figures(end, score),
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        self._buttons.show("idle")
+        self._status.tell("failed", f"{type(error).__name__}: {error}")
+
+    def _doing(self) -> str:
+        verb = "Increasing" if self._settings.direction.value == "increase" else "Decreasing"
+        threads = ""
+        if self._threads is not None and self.model.device.type == "cpu":
+            threads = f" with {self._threads} torch thread{'s' if self._threads > 1 else ''}"
+        return (
+            f"{verb} the response of neuron {self.picker.chosen.label} on {self.model.device}"
+            f"{threads}."
+        )
+
+    def _figures(self, iteration: int, score: float = math.nan) -> list[tuple[str, str]]:
+        job, last = self.job, self._last_iteration
+        rate = job.rate if job is not None else 0.0
+        left = None
+        if job is not None and job.done():
+            left = 0.0
+        elif rate > 0:
+            left = (last - iteration) / rate
+        return [
+            ("iteration", f"{iteration} of {last}"),
+            ("score (a.u.)", "–" if math.isnan(score) else f"{score:.4g}"),
+            ("rate", f"{rate:.1f} /s" if rate > 0 else "–"),
+            ("elapsed", as_time(job.elapsed if job is not None else 0.0)),
+            ("remaining, at most", as_time(left)),
+        ]
+
+    # The model -------------------------------------------------------------------------------
+
+    @traitlets.observe("model")
+    def _model_changed(self, change: Any) -> None:
+        if not isinstance(change["old"], RetinaModel):
+            return
+        self._end_job()
+        self._range = None
+        self.picker.show_model(self.model)
+        self._settings.show_model(self.model)
+        old = self._view
+        self._show_model(self.model)
+        old.close()
+
+    def _show_model(self, model: RetinaModel) -> None:
+        self._view = OptimizerView(model)
+        self._display.children = (self._view,)
+        self.reset()
+
+    def _end_job(self) -> None:
+        """End a run for good: it calls back no more, and its model is free."""
+        if self.job is not None:
+            self.job.close()
