@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import bqplot
 import ipywidgets as ipw
 import numpy as np
 
+from openretina_widgets.widgets.composition import Composition
+
 MOST_POINTS = 2000  # more take the browser longer to draw than a picture may last
 
 _MARGIN = {"top": 8, "bottom": 44, "left": 62, "right": 14}
 
 
-class Chart(ipw.VBox):
+class Chart(Composition):
     """One or several lines over a common axis.
 
     Parameters
@@ -65,30 +68,30 @@ class Chart(ipw.VBox):
             stroke_width=0,
             opacities=[0.0],
         )
-        axes = [
-            bqplot.Axis(scale=self.x_scale, label=x_label, num_ticks=6, grid_lines="none"),
-            bqplot.Axis(
-                scale=self.y_scale,
-                orientation="vertical",
-                label=y_label,
-                label_offset="46px",
-                num_ticks=5,
-                grid_lines="none",
-            ),
-        ]
+        self._y_axis = bqplot.Axis(
+            scale=self.y_scale,
+            side="left",
+            label=y_label,
+            label_offset="46px",
+            grid_lines="none",
+        )
+        x_axis = bqplot.Axis(scale=self.x_scale, label=x_label, grid_lines="none")
         self._figure = bqplot.Figure(
             marks=[self._shade, *self._lines],
-            axes=axes,
+            axes=[x_axis, self._y_axis],
             animation_duration=0,
+            padding_x=0.0,
+            padding_y=0.0,
             fig_margin=_MARGIN,
             layout=ipw.Layout(height=f"{height}px", width="100%", min_width="240px"),
         )
         heading = ipw.HTML(f'<div class="orw-heading">{title}{_legend(names, colours)}</div>')
-        super().__init__([heading, self._figure], **({"layout": layout} if layout else {}))
+        super().__init__((heading, self._figure), **({"layout": layout} if layout else {}))
         self.add_class("orw-chart")
 
     def draw(self, x: np.ndarray, *lines: np.ndarray) -> None:
         """Draw every line over `x`; long ones are thinned without losing peaks."""
+        self._fit(np.concatenate(lines))
         for mark, y in zip(self._lines, lines, strict=True):
             thin_x, thin_y = thin(x, y)
             with mark.hold_sync():
@@ -104,11 +107,40 @@ class Chart(ipw.VBox):
         with self.x_scale.hold_sync():
             self.x_scale.min, self.x_scale.max = float(start), float(stop)
 
+    def _fit(self, values: np.ndarray) -> None:
+        finite = values[np.isfinite(values)]
+        ticks = round_ticks(float(finite.min()), float(finite.max())) if len(finite) else [0.0, 1.0]
+        if self._y_axis.tick_values is None or list(self._y_axis.tick_values) != ticks:
+            with self.y_scale.hold_sync():
+                self.y_scale.min, self.y_scale.max = ticks[0], ticks[-1]
+            self._y_axis.tick_values = ticks
+
     def clear(self) -> None:
         """Take all lines away; the axes stay."""
         for mark in self._lines:
             with mark.hold_sync():
                 mark.x, mark.y = [], []
+        self._fit(np.empty(0))
+
+
+def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Return at most `most` equidistant round numbers that span an interval.
+
+    Their distance is 1, 2 or 5 times a power of ten, so that an axis which follows growing data
+    moves now and then, and not with every picture.
+    """
+    if not high > low:
+        middle = low if math.isfinite(low) else 0.0
+        margin = abs(middle) / 2 or 1.0
+        low, high = middle - margin, middle + margin
+    rough = (high - low) / (most - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    for step in (power * factor for factor in (1, 2, 5, 10, 20)):
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first < most:
+            break
+    digits = max(0, -math.floor(math.log10(step)))
+    return [round(index * step, digits) for index in range(first, last + 1)]
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:

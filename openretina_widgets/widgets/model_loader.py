@@ -41,10 +41,10 @@ class ModelLoader(Composition):
         If `source` or `device` do not exist; see `load_model`.
     """
 
+    job: Job[Any, RetinaModel] | None = None
     model = traitlets.Instance(RetinaModel, allow_none=True)
 
     def __init__(self, source: str | None = EMBEDDED, *, device: str = "cpu") -> None:
-        self.job: Job[Any, RetinaModel] | None = None
         model = None if source is None else load_model(source, device=device)
         self._source = ipw.Combobox(
             value=source or "",

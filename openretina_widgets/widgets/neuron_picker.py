@@ -42,7 +42,7 @@ class NeuronPicker(Composition):
         self._model = as_retina_model(model)
         session = self._model.session(data_key)
         (neuron,) = self._model.check_neurons(neuron, session)
-        wide = ipw.Layout(width="100%", min_width="0")
+        wide = ipw.Layout(width="auto", min_width="0")
         style = {"description_width": "62px"}
         self._session = ipw.Dropdown(description="Session", layout=wide, style=style)
         self._filter = ipw.Text(
@@ -51,10 +51,10 @@ class NeuronPicker(Composition):
         self._list = ipw.Select(
             description="Neuron",
             rows=7,
-            layout=ipw.Layout(width="100%", min_width="0", height="150px"),
+            layout=ipw.Layout(width="auto", min_width="0", height="150px"),
             style=style,
         )
-        self._note = ipw.HTML(layout=ipw.Layout(width="100%", height="76px", overflow="auto"))
+        self._note = ipw.HTML(layout=ipw.Layout(width="auto", height="76px", overflow="auto"))
         super().__init__((self._session, self._filter, self._list, self._note))
         self.add_class("orw-picker")
         self._drawing = False

@@ -25,7 +25,7 @@ from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 RunState = Literal["idle", "running", "paused"]
 
 _USUAL_FRAMES = 50
-_FULL = {"width": "100%", "min_width": "0"}
+_FULL = {"width": "auto", "min_width": "0"}
 _STYLE = {"description_width": "118px"}
 
 
@@ -46,6 +46,7 @@ class OptimizerSettings(Composition):
         smooth_ms: float,
         blur: float,
     ) -> None:
+        _checked_frames(model, time_steps, window)  # before any widget is made
         self._model = model
         self.direction = ipw.Dropdown(
             options=[("most exciting", "increase"), ("most depressing", "decrease")],
@@ -100,11 +101,9 @@ class OptimizerSettings(Composition):
     ) -> None:
         """Start from what suits a model."""
         self._model = model
-        frames = time_steps or max(_USUAL_FRAMES, 2 * model.lag)
-        model.stimulus_shape(frames)  # refuses what is too short
+        frames, whole = _checked_frames(model, time_steps, window)
         self.frames.min, self.frames.max = 1, 100_000
         self.frames.value, self.frames.min = frames, model.lag + 1
-        whole = check_window(window, frames - model.lag)
         self._fit_window()
         self.window.value = whole
         self.norm.value = norm if norm is not None else (model.stimulus_norm or 0.0)
@@ -251,6 +250,14 @@ class OptimizerView(Composition):
             self.response.draw(frames / rate, picture.response)
         time = np.arange(picture.movie.shape[1]) / rate
         self.temporal.draw(time, *(split.temporal for split in picture.components))
+
+
+def _checked_frames(
+    model: RetinaModel, time_steps: int | None, window: Window | None
+) -> tuple[int, Window]:
+    frames = max(_USUAL_FRAMES, 2 * model.lag) if time_steps is None else time_steps
+    model.stimulus_shape(frames)  # refuses what is too short
+    return frames, check_window(window, frames - model.lag)
 
 
 def _spatial(picture: Picture) -> np.ndarray:

@@ -79,6 +79,7 @@ class StimulusOptimizer(Composition):
     >>> result = await job
     """
 
+    job: Job[Picture, OptimizationResult] | None = None
     result = traitlets.Instance(OptimizationResult, allow_none=True)
     model = traitlets.Instance(RetinaModel)
 
@@ -103,8 +104,7 @@ class StimulusOptimizer(Composition):
         threads: int | Literal["auto"] | None = "auto",
     ) -> None:
         face = as_retina_model(model)
-        self.job: Job[Picture, OptimizationResult] | None = None
-        self.picker = NeuronPicker(face, neuron=neuron, data_key=data_key)
+        face.check_neurons(neuron, data_key)
         self._range = stimulus_range
         self._patience = patience
         self._picture_rate = picture_rate
@@ -121,6 +121,7 @@ class StimulusOptimizer(Composition):
             smooth_ms=smooth_ms,
             blur=blur,
         )
+        self.picker = NeuronPicker(face, neuron=neuron, data_key=data_key)
         self._status = RunStatus()
         self._buttons = RunButtons()
         self._display = ipw.VBox(layout=ipw.Layout(width="100%"))

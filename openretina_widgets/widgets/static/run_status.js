@@ -2,9 +2,9 @@
 
 /** @typedef {{get(name: string): any, on(event: string, f: () => void): void, off(event: string, f: () => void): void}} Model */
 
-/** @param {string} name @param {string} tag */
-function part(name, tag = "div") {
-  const element = document.createElement(tag);
+/** @param {string} name */
+function part(name) {
+  const element = document.createElement("div");
   element.className = `orw-status-${name}`;
   return element;
 }
@@ -14,7 +14,7 @@ function render({ model, el }) {
   el.classList.add("orw-status");
   const bar = part("bar");
   const done = part("done");
-  const figures = part("figures", "dl");
+  const figures = part("figures");
   const message = part("message");
   bar.setAttribute("role", "progressbar");
   bar.setAttribute("aria-label", "progress of the run");
@@ -33,7 +33,7 @@ function render({ model, el }) {
     while (figures.children.length > pairs.length) figures.lastElementChild.remove();
     while (figures.children.length < pairs.length) {
       const pair = document.createElement("div");
-      pair.append(document.createElement("dt"), document.createElement("dd"));
+      pair.append(part("label"), part("value"));
       figures.append(pair);
     }
     pairs.forEach(([label, value], i) => {
@@ -50,9 +50,16 @@ function render({ model, el }) {
   const ask = () => {
     if (!asked) asked = requestAnimationFrame(() => { asked = 0; draw(); });
   };
+  const kernelGone = () => {
+    el.dataset.kind = "failed";
+    message.setAttribute("role", "alert");
+    message.textContent = "The kernel was stopped or restarted. Run this cell again to go on.";
+  };
   for (const event of events) model.on(event, ask);
+  model.on("comm_live_update", kernelGone);
   return () => {
     if (asked) cancelAnimationFrame(asked);
+    model.off("comm_live_update", kernelGone);
     for (const event of events) model.off(event, ask);
   };
 }
