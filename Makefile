@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: lab test check browser clean
+.PHONY: lab test check kernels browser clean
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks/01_optimise_a_stimulus.ipynb
 
-test: check browser .kernels/ipykernel6/installed
+test: check browser kernels
 	$(BIN)/python -m pytest
 
 check: $(VENV)/installed
@@ -25,9 +25,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable . --group dev
 	touch $@
 
-# A second kernel for the tests, without a second torch: only ipykernel itself is older.
-.kernels/ipykernel6/installed: $(VENV)/installed
-	$(PIP) install --quiet --no-deps --upgrade --target .kernels/ipykernel6 'ipykernel==6.31.0'
+# Further kernels for the tests, without a further torch: only ipykernel itself is another one.
+KERNELS := .kernels/ipykernel6 .kernels/ipykernel71
+kernels: $(KERNELS)
+.kernels/ipykernel6: RELEASE := 6.31.0
+.kernels/ipykernel71: RELEASE := 7.1.0
+$(KERNELS): $(VENV)/installed
+	$(PIP) install --quiet --no-deps --upgrade --target $@ 'ipykernel==$(RELEASE)'
 	touch $@
 
 # The browser tests use the system's Chromium. Where it cannot be installed they skip, and say so.

@@ -28,8 +28,9 @@ class RunStatus(anywidget.AnyWidget):
         A sentence for the user, shown as text: markup in it is not interpreted.
     """
 
-    _esm = _STATIC / "run_status.js"
-    _css = _STATIC / "run_status.css"
+    # Text and not a path: anywidget watches the files of paths, and that keeps every widget alive.
+    _esm = (_STATIC / "run_status.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "run_status.css").read_text(encoding="utf-8")
 
     kind = traitlets.Enum(("idle", "running", "paused", "finished", "failed"), "idle").tag(
         sync=True
