@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.models.device import check_device
 from openretina_widgets.models.retina_model import RetinaModel
 
 EMBEDDED = "synthetic"
@@ -51,16 +52,21 @@ def load_model(
         If `source` is neither a known name nor a checkpoint, or `device` is not there.
     """
     target = check_device(device)
-    if os.fspath(source) == EMBEDDED:
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"source: expected a name or a path, got {type(source).__name__}")
+    text = os.fspath(source)
+    if text == EMBEDDED:
         from openretina_widgets.models.synthetic import load_synthetic
 
         return load_synthetic(device=target)
-    text = os.fspath(source)
     if not text or not (Path(text).suffix or os.sep in text or Path(text).exists()):
-        raise ValueError(
-            unknown_name("source", text, (EMBEDDED,), "embedded model")
-            + "; a checkpoint is given by its path, such as 'folder/model.ckpt'"
-        )
+        path = "a checkpoint is given by its path, such as 'folder/model.ckpt'"
+        if text in PUBLISHED:
+            raise ValueError(
+                f"source: {text!r} is a published name, which this version does not fetch; {path}"
+            )
+        message = unknown_name("source", text, (EMBEDDED, *PUBLISHED), "model")
+        raise ValueError(f"{message}; {path}")
     from openretina_widgets.models.checkpoint import load_checkpoint
 
     return load_checkpoint(text, device=target)
@@ -82,28 +88,3 @@ def load_core_readout_from_remote(
         )
         model_name = EMBEDDED
     return load_model(model_name, device=device)
-
-
-def check_device(device: str | torch.device) -> torch.device:
-    """Return a device that is there.
-
-    Raises
-    ------
-    ValueError
-        If `device` names none, or one that this machine does not have.
-    """
-    try:
-        target = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}") from error
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device: {str(device)!r} was asked for, but torch {torch.__version__} sees no CUDA "
-            "device here; use device='cpu'"
-        )
-    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device: {str(device)!r} was asked for, but there are only "
-            f"{torch.cuda.device_count()} CUDA devices"
-        )
-    return target

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import threading
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -18,6 +17,7 @@ from openretina_widgets.errors import check_positive, unknown_name
 
 _CHANNEL_NAMES: dict[int, tuple[str, ...]] = {1: ("luminance",), 2: ("green", "UV")}
 _LONGEST_LAG = 1024
+_DEFAULT = "default"  # the session of a module without named ones
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ class RetinaModel(nn.Module):
         self.channels = _checked_channels(channels, self.input_shape[0])
         self.stimulus_range = _checked_range(stimulus_range, self.channels)
         self._takes_data_key = "data_key" in inspect.signature(module.forward).parameters
+        # The module is not told a name that is ours.
+        self._nameless = None if _DEFAULT in _readout_names(module) else _DEFAULT
         counts = dict(sessions) if sessions is not None else _sessions_of(module)
         if not counts:
             raise ValueError("sessions: expected at least one session, got none")
@@ -229,8 +231,13 @@ class RetinaModel(nn.Module):
         ValueError
             If a neuron does not exist in the session; the message names the nearest that does.
         """
-        chosen = [neurons] if _is_index(neurons) else list(neurons)  # type: ignore[arg-type]
         session = self.session(data_key)
+        if _is_index(neurons):
+            chosen = [neurons]
+        elif isinstance(neurons, Iterable) and not isinstance(neurons, str):
+            chosen = list(neurons)
+        else:
+            raise TypeError(f"neurons: expected whole numbers, got {neurons!r}")
         n = self.n_neurons(session)
         if not chosen:
             raise ValueError("neurons: expected at least one neuron, got none")
@@ -311,8 +318,7 @@ class RetinaModel(nn.Module):
 
     def _answer(self, stimulus: torch.Tensor, session: str) -> torch.Tensor:
         if self._takes_data_key:
-            known = session if session != "default" else None
-            return self.module(stimulus, data_key=known)
+            return self.module(stimulus, data_key=None if session == self._nameless else session)
         return self.module(stimulus)
 
     def _tensors(self) -> Iterator[torch.Tensor]:
@@ -324,7 +330,10 @@ class RetinaModel(nn.Module):
         shape = (1, channel, time_steps, height, width)
         with torch.no_grad(), frozen(self.module):
             zeros = torch.zeros(shape, dtype=self.dtype, device=self.device)
-            response = self._answer(zeros, session)
+            try:
+                response = self._answer(zeros, session)
+            except (RuntimeError, LookupError, ValueError, AssertionError) as error:
+                raise _NoAnswer(f"{type(error).__name__}: {error}") from error
         if not isinstance(response, torch.Tensor):
             raise TypeError(
                 f"module: expected a response tensor, got {type(response).__name__} for a stimulus "
@@ -343,7 +352,7 @@ class RetinaModel(nn.Module):
         while time_steps <= _LONGEST_LAG:
             try:
                 response = self._probe(time_steps, session)
-            except (RuntimeError, IndexError) as error:  # too short for its convolutions
+            except _NoAnswer as error:  # too short for its convolutions, or for its own checks
                 failure = error
             else:
                 if (frames := response.shape[1]) > 0:
@@ -379,6 +388,10 @@ class RetinaModel(nn.Module):
         )
 
 
+class _NoAnswer(ValueError):
+    """The wrapped module refused a stimulus; the message is its own."""
+
+
 def as_retina_model(model: Any) -> RetinaModel:
     """Return a `RetinaModel`: the one given, or a live OpenRetina model with this face.
 
@@ -395,47 +408,54 @@ def as_retina_model(model: Any) -> RetinaModel:
 # A model that is frozen for a run ------------------------------------------------------------
 
 
+@dataclass
 class _Hold:
-    """How a module was before the first of its current runs, and how many runs there are."""
+    """A part of a module, its flag before the first of its current runs, and how many these are."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.runs = 0
-        self.training = [(m, m.training) for m in module.modules()]
-        self.requires_grad = [(p, p.requires_grad) for p in module.parameters()]
-
-    def restore(self) -> None:
-        for module, training in self.training:
-            module.training = training
-        for parameter, requires_grad in self.requires_grad:
-            parameter.requires_grad_(requires_grad)
+    part: nn.Module | nn.Parameter
+    before: bool
+    runs: int = 0
 
 
-_holds: weakref.WeakKeyDictionary[nn.Module, _Hold] = weakref.WeakKeyDictionary()
-_holds_lock = threading.Lock()
+# By part, not by model: two wrappers of one module share its parts. A dictionary of weak references
+# would compare parameters value by value, hence the identities.
+_holds: dict[int, _Hold] = {}
+_holds_lock = threading.RLock()  # a generator collected as garbage may leave while another enters
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Hold a module in eval mode without parameter gradients, and hand it back as it was.
 
-    Runs may overlap, also in several threads: the last one to leave restores the module.
+    Runs may overlap, also in several threads and on several wrappers of one module: the last one
+    to leave restores each part.
     """
+    parts: list[nn.Module | nn.Parameter] = [*module.modules(), *module.parameters()]
     with _holds_lock:
-        hold = _holds.get(module)
-        if hold is None:
-            hold = _holds[module] = _Hold(module)
-            module.eval()
-            for parameter in module.parameters():
-                parameter.requires_grad_(False)
-        hold.runs += 1
+        for part in parts:
+            if id(part) not in _holds:
+                _holds[id(part)] = _Hold(part, _set_flag(part, False))
+            _holds[id(part)].runs += 1
     try:
         yield
     finally:
         with _holds_lock:
-            hold.runs -= 1
-            if hold.runs == 0:
-                _holds.pop(module, None)
-                hold.restore()
+            for part in parts:
+                hold = _holds[id(part)]
+                hold.runs -= 1
+                if hold.runs == 0:
+                    del _holds[id(part)]
+                    _set_flag(part, hold.before)
+
+
+def _set_flag(part: nn.Module | nn.Parameter, flag: bool) -> bool:
+    """Set a module's `training` or a parameter's `requires_grad`; return what it was before."""
+    if isinstance(part, nn.Module):
+        before, part.training = part.training, flag
+        return before
+    before = part.requires_grad
+    part.requires_grad_(flag)
+    return before
 
 
 # Checks of arguments -------------------------------------------------------------------------
@@ -478,7 +498,7 @@ def _checked_range(
     if stimulus_range is None:
         return None
     limits = tuple((float(low), float(high)) for low, high in stimulus_range)
-    if len(limits) != len(channels) or any(low >= high for low, high in limits):
+    if len(limits) != len(channels) or not all(low < high for low, high in limits):
         raise ValueError(
             f"stimulus_range: expected (low, high) with low < high for each of {channels}, "
             f"got {stimulus_range!r}"
@@ -488,6 +508,9 @@ def _checked_range(
 
 def _sessions_of(module: nn.Module) -> dict[str, int | Sequence[Neuron] | None]:
     """Return the sessions that the module's readout names, their neurons still to be measured."""
+    return dict.fromkeys(_readout_names(module) or [_DEFAULT])
+
+
+def _readout_names(module: nn.Module) -> list[str]:
     readout = getattr(module, "readout", None)
-    names = list(readout.keys()) if isinstance(readout, nn.ModuleDict) else []
-    return dict.fromkeys(names or ["default"])
+    return list(readout.keys()) if isinstance(readout, nn.ModuleDict) else []

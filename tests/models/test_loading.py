@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import openretina_widgets as orw
+from openretina_widgets.models.loading import PUBLISHED, check_device, load_core_readout_from_remote
+
+CHECKPOINTS = Path(__file__).resolve().parents[2].parent / "shared/data/openretina_checkpoints"
+no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+
+
+def test_the_embedded_retina_is_the_default():
+    model = orw.load_model()
+    assert isinstance(model, orw.RetinaModel)
+    assert model.name == "synthetic"
+    assert model.weight_hash == orw.load_model("synthetic", device="cpu").weight_hash
+    assert not model.training
+
+
+def test_a_checkpoint_is_opened_by_its_path():
+    path = CHECKPOINTS / "hoefling_2024_low_res.ckpt"
+    if not path.exists():
+        pytest.skip("the checkpoints that OpenRetina wrote are not beside the repository")
+    model = orw.load_model(path)
+    assert model.sessions == ("1_session_a", "2_session_b")
+    assert orw.load_model(str(path)).weight_hash == model.weight_hash
+
+
+@pytest.mark.parametrize("source", ["missing.ckpt", "folder/missing", Path("missing.ckpt")])
+def test_a_missing_file_is_missing(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        orw.load_model(source)
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest():
+    with pytest.raises(
+        ValueError, match="source: there is no model 'syntetic'; the nearest is 'syn"
+    ):
+        orw.load_model("syntetic")
+    with pytest.raises(ValueError, match=r"the nearest is 'hoefling_2024_low_res'.*by its path"):
+        load_core_readout_from_remote("hoefling_2024_lowres")
+
+
+def test_a_published_name_is_not_mistaken_for_a_file():
+    with pytest.raises(
+        ValueError, match=r"published name, which this version does not fetch; .*path"
+    ):
+        orw.load_model("hoefling_2024_low_res")
+
+
+@pytest.mark.parametrize("source", ["", 3, None, b"synthetic"])
+def test_what_is_neither_a_name_nor_a_path_is_refused(source):
+    with pytest.raises((ValueError, TypeError), match=r"^source: .*(is no model|expected a name)"):
+        orw.load_model(source)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_names_are_answered_by_the_embedded_retina_with_a_warning(name):
+    with pytest.warns(UserWarning, match=f"'{name}' is not fetched.*embedded synthetic retina"):
+        assert load_core_readout_from_remote(name).name == "synthetic"
+
+
+def test_the_embedded_name_is_answered_without_a_warning():
+    assert load_core_readout_from_remote("synthetic", "cpu").name == "synthetic"
+
+
+# Devices -------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_there():
+    assert check_device("cpu") == torch.device("cpu")
+    assert check_device(torch.device("cpu")) == torch.device("cpu")
+
+
+@no_cuda
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda")])
+def test_cuda_asked_for_and_absent_is_said_before_anything_is_read(device):
+    message = r"device: 'cuda.*' was asked for, but torch .* sees no CUDA device here; use .*'cpu'"
+    with pytest.raises(ValueError, match=message):
+        orw.load_model("synthetic", device=device)
+    with pytest.raises(ValueError, match=message):
+        orw.load_model("missing.ckpt", device=device)
+    with pytest.raises(ValueError, match=message):
+        load_core_readout_from_remote("synthetic", device)
+
+
+@pytest.mark.cuda
+def test_a_cuda_device_that_is_one_too_many():
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device here")
+    n = torch.cuda.device_count()
+    with pytest.raises(ValueError, match=f"device: 'cuda:{n}' .* there are only {n} CUDA devices"):
+        check_device(f"cuda:{n}")
+
+
+@pytest.mark.cuda
+def test_the_embedded_retina_opens_on_the_device():
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device here")
+    assert orw.load_model(device="cuda").device.type == "cuda"
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:zero", ""])
+def test_what_is_no_device_is_refused(device):
+    with pytest.raises(ValueError, match=f"device: expected 'cpu' or 'cuda', got '{device}'"):
+        check_device(device)
