@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -35,27 +36,72 @@ def torch_threads(number: int | None) -> Iterator[None]:
         yield
         return
     torch.set_num_threads(number)
+    # torch remembers the last number that any thread has set, for threads that use it for the
+    # first time later on: another thread, which then ends, sets back what is remembered.
+    teller = threading.Thread(target=torch.set_num_threads, args=(before,), daemon=True)
+    teller.start()
+    teller.join()
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def full_float32(device: torch.device) -> Any:
+class _FullFloat32:
+    """Counts who needs plain float32, as the setting belongs to the whole process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before: tuple[bool | None, list[str]] = (None, [])
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                self._before = _tf32()
+                _set_tf32(None if self._before[0] is None else False, ["ieee"] * 2)
+            self._users += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                _set_tf32(*self._before)
+
+
+_full_float32 = _FullFloat32()
+
+
+def full_float32(device: torch.device) -> AbstractContextManager[None]:
     """Return a context in which convolutions on CUDA use plain float32.
 
     The backward pass of 3-D convolutions in TF32 was seen 17 times slower than in plain float32
-    (torch 2.11, H100), and it is less exact.
+    (torch 2.11, H100), and it is less exact. torch knows this setting only for all threads at
+    once; contexts may overlap, and the last one to end puts it back.
     """
-    if device.type != "cuda":
-        return nullcontext()
+    return _full_float32 if device.type == "cuda" else nullcontext()
+
+
+def _tf32() -> tuple[bool | None, list[str]]:
+    """Return torch's older setting, None where the newer one contradicts it, and the newer one."""
+    try:
+        older: bool | None = torch.backends.cudnn.allow_tf32
+    except RuntimeError:
+        older = None
+    return older, [operator.fp32_precision for operator in _operators()]
+
+
+def _set_tf32(older: bool | None, newer: list[str]) -> None:
+    if older is not None:
+        torch.backends.cudnn.allow_tf32 = older
+    for operator, precision in zip(_operators(), newer, strict=False):
+        operator.fp32_precision = precision
+
+
+def _operators() -> tuple[Any, ...]:
+    """Return what carries the newer setting (torch 2.9), both so that the older one agrees."""
     cudnn = torch.backends.cudnn
-    return cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=False,
-    )
+    return (cudnn.conv, cudnn.rnn) if hasattr(cudnn, "conv") else ()
 
 
 @contextmanager

@@ -14,10 +14,10 @@ class SpaceTime:
     Attributes
     ----------
     temporal
-        ``(time,)``, of unit norm.
+        ``(time,)``, without unit: its largest magnitude is 1.
     spatial
-        ``(height, width)``; ``outer(temporal, spatial)`` is the nearest separable movie, so it has
-        the unit of the movie times the square root of the number of frames' worth of norm.
+        ``(height, width)`` in the unit of the movie: the frame at which `temporal` is 1.
+        ``outer(temporal, spatial)`` is the nearest separable movie.
     separability
         Share of the movie's power that the separable movie holds, in (0, 1]; NaN for a movie that
         is zero everywhere.
@@ -31,9 +31,8 @@ class SpaceTime:
 def space_time_split(movie: np.ndarray) -> SpaceTime:
     """Split a movie by singular value decomposition.
 
-    The signs are fixed jointly: the pixel of largest magnitude of the spatial component has the
-    sign that the movie has there when the temporal component is largest in magnitude, and that
-    extreme of the temporal component is positive. So an ON centre is positive.
+    Signs and scale are fixed jointly: the temporal component is +1 where its magnitude is largest,
+    so the spatial component has the sign that the movie has then. An ON centre is positive.
 
     Parameters
     ----------
@@ -54,7 +53,6 @@ def space_time_split(movie: np.ndarray) -> SpaceTime:
     power = float(np.square(s).sum())
     if power == 0.0:
         return SpaceTime(np.zeros(time), np.zeros((height, width)), float("nan"))
-    temporal, spatial = u[:, 0], s[0] * vt[0].reshape(height, width)
-    if temporal[np.abs(temporal).argmax()] < 0:
-        temporal, spatial = -temporal, -spatial
-    return SpaceTime(temporal, spatial, float(s[0] ** 2 / power))
+    peak = u[np.abs(u[:, 0]).argmax(), 0]
+    spatial = peak * s[0] * vt[0].reshape(height, width)
+    return SpaceTime(u[:, 0] / peak, spatial, float(s[0] ** 2 / power))

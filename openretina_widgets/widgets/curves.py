@@ -13,7 +13,7 @@ from openretina_widgets.widgets.composition import Composition
 
 MOST_POINTS = 2000  # more take the browser longer to draw than a picture may last
 
-_MARGIN = {"top": 8, "bottom": 44, "left": 62, "right": 14}
+_MARGIN = {"top": 8, "bottom": 44, "left": 74, "right": 14}
 
 
 class Chart(Composition):
@@ -72,7 +72,7 @@ class Chart(Composition):
             scale=self.y_scale,
             side="left",
             label=y_label,
-            label_offset="46px",
+            label_offset="58px",
             grid_lines="none",
         )
         x_axis = bqplot.Axis(scale=self.x_scale, label=x_label, grid_lines="none")
@@ -113,7 +113,9 @@ class Chart(Composition):
         if self._y_axis.tick_values is None or list(self._y_axis.tick_values) != ticks:
             with self.y_scale.hold_sync():
                 self.y_scale.min, self.y_scale.max = ticks[0], ticks[-1]
-            self._y_axis.tick_values = ticks
+            with self._y_axis.hold_sync():
+                self._y_axis.tick_values = ticks
+                self._y_axis.tick_format = tick_format(ticks)
 
     def clear(self) -> None:
         """Take all lines away; the axes stay."""
@@ -141,6 +143,16 @@ def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
             break
     digits = max(0, -math.floor(math.log10(step)))
     return [round(index * step, digits) for index in range(first, last + 1)]
+
+
+def tick_format(ticks: Sequence[float]) -> str:
+    """Return the d3 format in which equidistant ticks differ, and no digit is idle."""
+    step = ticks[1] - ticks[0]
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    largest = max(abs(tick) for tick in ticks)
+    if digits <= 5 and largest < 1e5:
+        return f".{digits}f"
+    return f".{max(1, math.floor(math.log10(largest / step) + 1e-9))}e"
 
 
 def thin(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.curves import Chart, round_ticks, thin
+from openretina_widgets.widgets.curves import Chart, round_ticks, thin, tick_format
 
 
 def test_thinning_keeps_ends_and_every_peak() -> None:
@@ -41,6 +41,21 @@ def test_ticks_are_round_and_span_the_data(low: float, high: float) -> None:
     assert np.allclose(np.diff(ticks), ticks[1] - ticks[0])
     step = (ticks[1] - ticks[0]) / 10 ** np.floor(np.log10(ticks[1] - ticks[0]) + 1e-9)
     assert round(step, 6) in (1, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "format_"),
+    [
+        ([0.0, 0.5, 1.0], ".1f"),
+        ([0.9194, 0.9195, 0.9196], ".4f"),
+        ([0.0, 20.0, 40.0], ".0f"),
+        ([1e-9, 1.5e-9, 2e-9], ".1e"),
+        ([1.00e6, 1.01e6, 1.02e6], ".2e"),
+    ],
+)
+def test_tick_labels_differ(ticks: list[float], format_: str) -> None:
+    assert tick_format(ticks) == format_
+    assert len({f"{tick:{format_}}" for tick in ticks}) == len(ticks)
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.5])

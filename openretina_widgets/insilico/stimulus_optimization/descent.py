@@ -34,6 +34,18 @@ class NormalizedDescent(torch.optim.Optimizer):
             raise ValueError(f"momentum: expected a number in [0, 1), got {momentum!r}")
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add tensors, with settings of their own where `param_group` holds some.
+
+        The method that this replaces imports ``torch._dynamo``, which takes some seconds of the
+        first run in a process.
+        """
+        params = param_group["params"]
+        tensors = [params] if isinstance(params, torch.Tensor) else list(params)
+        if not all(isinstance(x, torch.Tensor) and x.is_leaf for x in tensors):
+            raise ValueError("params: expected tensors that are leaves of the graph")
+        self.param_groups.append({**self.defaults, **param_group, "params": tensors})
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every element by one step."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, SupportsIndex
 
 import torch
 from torch import nn
@@ -161,13 +162,13 @@ def neuron_steps(
 
 
 def _checked_seeds(seed: int | Sequence[int]) -> tuple[int, ...]:
-    seeds = (seed,) if isinstance(seed, int) else tuple(seed)
+    seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
     if not seeds:
         raise ValueError("seed: expected at least one seed, got none")
     for one in seeds:
-        if isinstance(one, bool) or not isinstance(one, int) or one < 0:
+        if isinstance(one, bool) or not isinstance(one, SupportsIndex) or operator.index(one) < 0:
             raise ValueError(f"seed: expected whole numbers >= 0, got {one!r}")
-    return seeds
+    return tuple(map(operator.index, seeds))
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:

@@ -7,7 +7,8 @@ function: whatever does not say that it is ``batched`` is asked about one stimul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -30,12 +31,23 @@ def check_window(window: Window | None, frames: int) -> Window:
     """
     if window is None:
         return (0, frames)
-    start, stop = window
+    start, stop = _ends(window)
     if not 0 <= start < stop <= frames:
         raise ValueError(
             f"window: expected 0 <= start < stop <= {frames} response frames, got {window!r}"
         )
-    return (int(start), int(stop))
+    return (start, stop)
+
+
+def _ends(window: Window) -> Window:
+    """Return a window's two ends as integers."""
+    try:
+        start, stop = map(operator.index, window)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"window: expected two whole numbers (start, stop), got {window!r}"
+        ) from error
+    return (start, stop)
 
 
 @dataclass(frozen=True)
@@ -62,14 +74,18 @@ class MeanReducer:
                 "neuron_dim: the response of one stimulus is (time, neuron), so the neurons are "
                 f"on axis 1; got {self.neuron_dim!r}"
             )
-        if self.window is not None and not 0 <= self.window[0] < self.window[1]:
-            raise ValueError(f"window: expected 0 <= start < stop in frames, got {self.window!r}")
+        if self.window is not None:
+            start, stop = _ends(self.window)
+            if not 0 <= start < stop:
+                raise ValueError(
+                    f"window: expected 0 <= start < stop in frames, got {self.window!r}"
+                )
 
     def select(self, response: torch.Tensor) -> torch.Tensor:
         """Return the mean over the chosen neurons, ``(..., time, neuron)`` to ``(..., time)``."""
         if self.indices is None:
             return response.mean(dim=-1)
-        if isinstance(self.indices, int):
+        if not isinstance(self.indices, Iterable):
             return response[..., self.indices]
         return response[..., list(self.indices)].mean(dim=-1)
 
@@ -179,7 +195,7 @@ class IncreaseObjective:
             neuron_indices = range(self.model.n_neurons(self.data_key))
         self.neurons = self.model.check_neurons(neuron_indices, self.data_key)
         self.response_reducer = response_reducer if response_reducer is not None else MeanReducer()
-        self._index = torch.tensor(self.neurons, device=self.model.device)
+        self._index = _index_tensor(self.neurons, self.model.device)
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
@@ -270,7 +286,7 @@ class NeuronsObjective:
 
     @cached_property
     def _index(self) -> torch.Tensor:
-        return torch.tensor(self.neurons, device=self.model.device)
+        return _index_tensor(self.neurons, self.model.device)
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
@@ -292,6 +308,11 @@ class NeuronsObjective:
     def window(self, time_steps: int) -> Window:
         """Return the response frames that count."""
         return check_window(self.frames, time_steps - self.model.lag)
+
+
+@torch.inference_mode(False)  # kept for calls that take gradients
+def _index_tensor(neurons: Sequence[int], device: torch.device) -> torch.Tensor:
+    return torch.tensor(neurons, device=device)
 
 
 def _one_score(value: Any, argument: str) -> torch.Tensor:
@@ -334,4 +355,4 @@ def model_of(objective: Any) -> nn.Module | None:
     for name in ("model", "_model"):
         if isinstance(model := getattr(objective, name, None), nn.Module):
             return model
-    return None
+    return objective if isinstance(objective, nn.Module) else None

@@ -62,7 +62,7 @@ class Patience:
     """
 
     def __init__(self, stopper: Any, batch: int, like: torch.Tensor) -> None:
-        own = type(stopper).early_stop is OptimizationStopper.early_stop
+        own = getattr(type(stopper), "early_stop", None) is OptimizationStopper.early_stop
         self._stoppers = [] if own else [copy.deepcopy(stopper) for _ in range(batch)]
         self.limit: int | None = stopper.patience if own else None
         self._min_delta = stopper.min_delta if own else 0.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -56,6 +56,8 @@ def optimize_stimulus(
         stimulus_regularization_loss=stimulus_regularization_loss,
         stimulus_postprocessor=stimulus_postprocessor,
     )
+    if any(n > 1 and step == 0 for n, step in zip(stimulus.shape, stimulus.stride(), strict=True)):
+        raise ValueError("stimulus: expand() made its values share memory; give it a .clone()")
     result = drain(steps)
     stimulus.detach().copy_(result.stimulus)
     return result
@@ -97,7 +99,8 @@ def optimization_steps(
         and apart, as SGD, Adam and their kind do.
     objective_object
         What to maximise: an objective of ours or of OpenRetina's, or a function from one stimulus
-        ``(1, channel, time, height, width)`` to one number.
+        ``(1, channel, time, height, width)`` to one number. The model behind a plain function is
+        not known, so it is not held frozen: put it in eval mode beforehand.
     optimization_stopper
         Has ``max_iterations`` and ``early_stop(loss)``.
     stimulus_regularization_loss, stimulus_postprocessor
@@ -126,6 +129,11 @@ def optimization_steps(
                 f"stimulus: it is on {stimulus.device}, but the model is on {model.device}; move "
                 "one of them with .to()"
             )
+        if model.dtype != stimulus.dtype:
+            raise ValueError(
+                f"stimulus: it is {stimulus.dtype}, but the model is {model.dtype}; move one of "
+                "them with .to()"
+            )
     else:
         _check_stimulus(stimulus)
     if not callable(optimizer_init_fn):
@@ -144,6 +152,10 @@ def optimization_steps(
     for postprocessor in postprocessors:
         if hasattr(postprocessor, "check"):
             postprocessor.check(stimulus)
+    if seeds and len(seeds) != stimulus.shape[0]:
+        raise ValueError(
+            f"seeds: expected one for each of {stimulus.shape[0]} stimuli, got {len(seeds)}"
+        )
     window = getattr(objective_object, "window", None)
     run = _Run(
         start=stimulus.detach(),
@@ -187,49 +199,49 @@ class _Run:
         last = sys.maxsize if last is None else last
         clock = _Clock()
         objective = self.objective
-        x = project(self.postprocessors, self.start.clone()).detach().contiguous()
-        x.requires_grad_(True)
-        optimizer = self._optimizer(x)
-        rows = torch.arange(batch, device=device)
         elements = tuple(range(batch))
-        kept = _Kept(x)
-        patience = Patience(self.stopper, batch, x)
+        with _computing(batch, device):
+            x = project(self.postprocessors, self.start.clone()).detach().contiguous()
+            x.requires_grad_(True)
+            optimizer = self._optimizer(x)
+            rows = torch.arange(batch, device=device)
+            kept = _Kept(x)
+            patience = Patience(self.stopper, batch, x)
         iteration, stopped = 0, None
         while True:
-            with full_float32(device), memory_in_words(len(elements), device):
+            with _computing(len(elements), device):
                 now = evaluate(objective, x)
                 penalty = penalty_of(self.regularizers, x)
-            loss = penalty - now.score
-            kept.take(iteration, rows, x, now.score, penalty, loss, now.response, patience)
-            step = Step(
-                iteration,
-                elements,
-                now.score.detach(),
-                penalty.detach(),
-                loss.detach(),
-                x.detach(),
-                now.response,
-                kept.trace(),
-            )
+                loss = penalty - now.score
+                kept.take(iteration, rows, x, now.score, penalty, loss, now.response, patience)
+                step = Step(
+                    iteration,
+                    elements,
+                    now.score.detach(),
+                    penalty.detach(),
+                    loss.detach(),
+                    x.detach(),
+                    now.response,
+                    kept.trace(),
+                )
             clock.stop()
             stopped = yield step
             clock.start()
             if stopped or iteration >= last:
                 break
-            with full_float32(device), memory_in_words(len(elements), device):
-                (gradient,) = torch.autograd.grad(loss.sum(), x)
-            x.grad = kept.checked(iteration, rows, gradient)
-            if iteration % every == 0 and bool((ended := kept.ended(rows)).any()):
-                going = (~ended).nonzero().flatten()
-                if not len(going):
-                    break
-                rows, elements = rows[going], tuple(rows[going].tolist())
-                patience.keep(going)
-                objective = self.objective.keep(elements) if _keeps(objective) else objective
-                x, optimizer = self._keep(x, optimizer, going)
-            optimizer.step()
-            with torch.no_grad():
-                x.copy_(project(self.postprocessors, x.detach()))
+            with _computing(len(elements), device):
+                x.grad = kept.checked(iteration, rows, _gradient(now.score, loss, x))
+                if iteration % every == 0 and bool((ended := kept.ended(rows)).any()):
+                    going = (~ended).nonzero().flatten()
+                    if not len(going):
+                        break
+                    rows, elements = rows[going], tuple(rows[going].tolist())
+                    patience.keep(going)
+                    objective = self.objective.keep(elements) if _keeps(objective) else objective
+                    x, optimizer = self._keep(x, optimizer, going)
+                optimizer.step()
+                with torch.no_grad():
+                    x.copy_(project(self.postprocessors, x.detach()))
             iteration += 1
         clock.stop()
         return self._result(kept, iteration, stopped, patience.reason, optimizer, clock.elapsed)
@@ -273,7 +285,8 @@ class _Run:
         otherwise = stopped or f"{iteration} iterations done"
         reasons, ends = [], []
         for code, end in zip(kept.code.tolist(), kept.end.tolist(), strict=True):
-            at = f"at iteration {end}; the best before it is kept"
+            at = f"at iteration {end}"
+            at += "; the best before it is kept" if end else ", the start, which is returned"
             reasons.append(
                 {
                     _RUNNING: otherwise,
@@ -360,7 +373,9 @@ class _Kept:
                     ).to(response.dtype)
                 self._replace("response", rows, better, response)
             self._extend(iteration)
-            self._trace[iteration, rows] = torch.where(running, score.detach(), torch.nan)
+            self._trace[iteration, rows] = torch.where(
+                running, score.detach().to(self._trace.dtype), torch.nan
+            )
             spent = patience.spent(loss.detach())
             code = torch.where(finite, torch.where(spent, _SPENT, _RUNNING), _BAD_SCORE)
             self._end(iteration, rows, running, code)
@@ -416,6 +431,26 @@ class _Clock:
 
     def stop(self) -> None:
         self.elapsed += time.perf_counter() - self._since
+
+
+@contextmanager
+def _computing(batch: int, device: torch.device) -> Iterator[None]:
+    """Compute with gradients, whatever the caller's mode, and never across a yield."""
+    # This leaves inference mode and switches gradients on.
+    with torch.inference_mode(False), full_float32(device), memory_in_words(batch, device):
+        yield
+
+
+def _gradient(score: torch.Tensor, loss: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the summed losses with respect to the stimulus alone."""
+    if score.requires_grad:
+        (gradient,) = torch.autograd.grad(loss.sum(), x, allow_unused=True)
+        if gradient is not None:
+            return gradient
+    raise ValueError(
+        "objective_object: torch sees no way from the stimulus to its score; compute the score "
+        "with torch operations alone, without detach(), item(), numpy() or no_grad()"
+    )
 
 
 def _check_stimulus(stimulus: Any) -> None:

@@ -183,7 +183,9 @@ class NormAndRange:
             object.__setattr__(self, "min_max_values", _checked_limits(self.min_max_values))
 
     def check(self, stimulus: torch.Tensor) -> None:
-        """Refuse a stimulus of zeros, which no scale brings to a norm."""
+        """Refuse limits of other channels, and zeros, which no scale brings to a norm."""
+        if self.min_max_values is not None:
+            _bounds(self.min_max_values, stimulus)
         if self.norm is None or not self.exact:
             return
         zero = (stimulus.flatten(1) == 0).all(dim=1)
@@ -204,13 +206,15 @@ class NormAndRange:
             return stimulus if low is None else stimulus.clamp(min=low, max=high)
         reached = stimulus_norm(stimulus)
         scale = self.norm / reached.clamp(min=torch.finfo(stimulus.dtype).tiny)
-        if not self.exact:
-            scale = scale.clamp(max=1.0)
         scale = torch.where(reached > 0, scale, torch.ones_like(scale))
-        scaled = stimulus * _per_element(scale, stimulus)
-        if low is None or high is None:
-            return scaled
-        return self._clip_at_norm(stimulus, scaled, low, high)
+        projected = stimulus * _per_element(scale, stimulus)
+        if low is not None and high is not None:
+            projected = self._clip_at_norm(stimulus, projected, low, high)
+        if self.exact:
+            return projected
+        clipped = stimulus if low is None else stimulus.clamp(min=low, max=high)
+        within = stimulus_norm(clipped) <= self.norm
+        return torch.where(_per_element(within, stimulus), clipped, projected)
 
     def _clip_at_norm(
         self, stimulus: torch.Tensor, scaled: torch.Tensor, low: torch.Tensor, high: torch.Tensor
@@ -223,7 +227,9 @@ class NormAndRange:
         target = stimulus_norm(scaled)
         on_host = stimulus.device.type == "cpu"
         clipped = scaled.clamp(min=low, max=high)
-        for _ in range(12):
+        # A few rounds settle it, but for extreme distributions. There a GPU, which cannot ask
+        # without waiting whether it has settled, gets there over the next steps.
+        for _ in range(100 if on_host else 12):
             inside = clipped == scaled
             if on_host and bool(inside.all()):
                 break
@@ -368,6 +374,7 @@ def _bounds(
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # kept for calls that take gradients
 def _bound_tensors(
     limits: tuple[Limits, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -381,6 +388,7 @@ def _bound_tensors(
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(False)  # kept for calls that take gradients
 def _smoothing(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Return the (n, n) matrix of Gaussian weights whose rows sum to one."""
     position = torch.arange(n, dtype=torch.float64)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 import json
 import os
+import uuid
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,10 @@ import torch
 from openretina_widgets.models.retina_model import ModelIdentity
 
 _FORMAT = 1
+_DAMAGED = (EOFError, zipfile.BadZipFile, zlib.error)  # what reading a broken archive raises
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One iteration of a run, over the elements of the batch that are still running.
 
@@ -50,7 +54,7 @@ class Step:
     score_trace: torch.Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OptimizationResult:
     """The best stimulus of each experiment of a batch, with all that is needed to do it again.
 
@@ -136,7 +140,7 @@ class OptimizationResult:
             else:
                 words[name] = asdict(value) if isinstance(value, ModelIdentity) else value
         text = json.dumps({"format": _FORMAT, **words})
-        partial = target.with_name(target.name + f".{os.getpid()}.part")
+        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
         try:
             with partial.open("wb") as file:
                 np.savez_compressed(file, words=np.array(text), **arrays)
@@ -156,21 +160,25 @@ class OptimizationResult:
         ValueError
             If the file is not a saved result.
         """
+        no_result = f"path: {os.fspath(path)!r} is no saved result"
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 content = {name: archive[name] for name in archive.files}
-            words: dict[str, Any] = json.loads(str(content.pop("words")))
-        except (KeyError, ValueError, EOFError, AttributeError) as error:
-            raise ValueError(f"path: {os.fspath(path)!r} is no saved result") from error
+            words: dict[str, Any] = dict(json.loads(str(content.pop("words"))))
+        except (LookupError, ValueError, TypeError, *_DAMAGED) as error:
+            raise ValueError(no_result) from error
         if (version := words.pop("format", None)) != _FORMAT:
             raise ValueError(f"path: expected format {_FORMAT} of a saved result, got {version!r}")
-        for name in ("stop_reasons", "seeds", "channels"):
-            words[name] = tuple(words[name])
-        words["neurons"] = tuple(tuple(element) for element in words["neurons"])
-        words["window"] = tuple(words["window"]) if words["window"] else None
-        words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
-        words |= {name: torch.from_numpy(array) for name, array in content.items()}
-        return cls(**words)
+        try:
+            for name in ("stop_reasons", "seeds", "channels"):
+                words[name] = tuple(words[name])
+            words["neurons"] = tuple(tuple(element) for element in words["neurons"])
+            words["window"] = tuple(words["window"]) if words["window"] else None
+            words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
+            words |= {name: torch.from_numpy(array) for name, array in content.items()}
+            return cls(**words)
+        except (LookupError, TypeError) as error:
+            raise ValueError(no_result) from error
 
     def plot(self, element: int = 0) -> Any:
         """Draw score, response, temporal trace and spatial component; return the figure.
