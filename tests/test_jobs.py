@@ -21,13 +21,14 @@ from typing import Any
 
 import pytest
 
-from openretina_widgets.jobs import Job, _Worker
+from openretina_widgets.jobs import Job
+from openretina_widgets.jobs.worker import Worker
 
 PATIENCE = 20.0  # s, until a test gives up; nothing waits that long unless it fails
 
 
 def workers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if isinstance(thread, _Worker)]
+    return [thread for thread in threading.enumerate() if isinstance(thread, Worker)]
 
 
 @pytest.fixture(autouse=True)
@@ -546,7 +547,7 @@ def test_a_snapshot_is_taken_only_when_asked_for() -> None:
     assert updates[-1] == "step 10000"
     assert {int(update.split()[1]) for update in updates} <= set(taken)
     assert len(taken) <= len(updates) + 1  # one that was asked for may be overtaken by the last
-    assert all(isinstance(thread, _Worker) for thread in threads)
+    assert all(isinstance(thread, Worker) for thread in threads)
 
 
 def test_each_pause_and_step_is_shown(gate: Gate) -> None:
@@ -821,7 +822,7 @@ def test_context_is_entered_in_the_worker_around_the_run() -> None:
 
     Job(steps, snapshot=lambda step: note("snapshot"), context=context).start().result()
     assert [what for what, _ in events] == ["enter", "make", "end", "snapshot", "leave"]
-    assert all(isinstance(thread, _Worker) for _, thread in events)
+    assert all(isinstance(thread, Worker) for _, thread in events)
 
 
 async def test_worker_and_callbacks_see_the_context_in_which_the_job_was_built() -> None:
@@ -1003,7 +1004,8 @@ def test_python_exits_although_a_step_takes_for_ever() -> None:
     code = """
         import threading
         from openretina_widgets import jobs
-        jobs._EXIT_PATIENCE = 0.2
+        from openretina_widgets.jobs import worker
+        worker._EXIT_PATIENCE = 0.2
         within = threading.Event()
         def steps():
             within.set()

@@ -1,57 +1,22 @@
-"""Run a generator of steps in the kernel: watch it, pause it, step it, stop it, await it.
-
-A worker thread runs the generator, asyncio is the face. Two halves share the work:
-
-- `_Worker`, the thread, owns the run. It learns what it is to do from a queue of commands, which it
-  reads between two steps, and it leaves a snapshot of the newest step in a mailbox with room for
-  one. It calls nothing of the user's but ``steps``, ``snapshot`` and ``context``, and it does not
-  know the `Job`, so that a forgotten job can be collected and its run ended.
-- `Job`, what the user holds, is pumped on the kernel's main loop: it takes the snapshot out of the
-  mailbox, hands it to ``on_update`` and asks for the next one when that is due. It is woken by the
-  worker or by a timer, never polls a worker, and sleeps while the run is paused.
-
-Importing this module imports neither torch nor anything of Jupyter.
-"""
+"""The face of a run: steered from anywhere, pumped on the kernel's main loop, awaited."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import contextlib
-import contextvars
 import math
 import numbers
-import queue
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
-from types import TracebackType
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, cast
 
-__all__ = ["Job", "State"]
+from openretina_widgets.jobs.worker import ENDED, ResultT, SnapshotT, State, Worker, turn
 
-SnapshotT = TypeVar("SnapshotT")
-ResultT = TypeVar("ResultT")
-
-Command = Literal["show", "pause", "resume", "step", "cancel", "abandon"]
-State = Literal["new", "running", "paused", "finished", "cancelled", "failed"]
-_ENDED: frozenset[State] = frozenset({"finished", "cancelled", "failed"})
-
-# With the interpreter's switch interval of 5 ms, steps of pure Python make every system call of the
-# main thread wait 5 ms, and a message from the browser needs a dozen. A pause of a microsecond
-# (a real sleep: sleep(0) does not reliably let another thread in) once a millisecond avoids that.
-_BREATH_EVERY = 1e-3
-_BREATH = 1e-6
 # A blocked wait looks up this often, so that Ctrl-C gets through where locks cannot be interrupted.
 _LOOK_UP_EVERY = 0.25
-# When Python exits, a step that is being computed may take this long to end: to pull the thread out
-# of a library's code would abort the process. (Jupyter kills a kernel after 2.5 s, without noise.)
-_EXIT_PATIENCE = 10.0
-# The recent rate weighs a step of this age by 1/e.
-_RATE_MEMORY = 1.0
 
 
 class Job(Generic[SnapshotT, ResultT]):
@@ -168,7 +133,7 @@ class Job(Generic[SnapshotT, ResultT]):
         self._settled = False  # nothing more will be called
         self._starting = threading.Lock()
         self._pumping = threading.RLock()  # re-entrant: a callback may ask for the result
-        self._worker: _Worker[SnapshotT, ResultT] = _Worker(
+        self._worker: Worker[SnapshotT, ResultT] = Worker(
             steps, snapshot=snapshot, context=context, name=name, watched=on_update is not None
         )
         self._worker.loop = _running_loop() if loop is None else loop
@@ -285,7 +250,7 @@ class Job(Generic[SnapshotT, ResultT]):
         A command shows here once the run has obeyed it; `pending` says what it is about to obey.
         """
         state = self._worker.state
-        return "failed" if state in _ENDED and self._worker.error is not None else state
+        return "failed" if state in ENDED and self._worker.error is not None else state
 
     @property
     def pending(self) -> str:
@@ -314,7 +279,7 @@ class Job(Generic[SnapshotT, ResultT]):
 
     def done(self) -> bool:
         """Whether the run has ended."""
-        return self._worker.state in _ENDED
+        return self._worker.state in ENDED
 
     def __repr__(self) -> str:
         return f"<Job {self.name!r}: {self.state}, {self.iteration} steps, {self.rate:.3g} steps/s>"
@@ -449,7 +414,7 @@ class Job(Generic[SnapshotT, ResultT]):
             self._timer = None
         delay = self._pump()
         if delay is not None and self._timer is None:
-            self._timer = loop.call_later(delay, _turn, self._worker, True)
+            self._timer = loop.call_later(delay, turn, self._worker, True)
 
     def _pump(self) -> float | None:
         """Deliver, settle or ask; return the seconds to the next turn, None if the worker rings."""
@@ -555,303 +520,8 @@ class _Watch(Generic[SnapshotT]):
             return cast(SnapshotT, job._newest)
 
 
-class _Worker(threading.Thread, Generic[SnapshotT, ResultT]):
-    """The thread that runs the generator, and all that it shares with the job."""
-
-    def __init__(
-        self,
-        steps: Callable[[], Generator[Any, Any, ResultT]],
-        *,
-        snapshot: Callable[[Any], SnapshotT] | None,
-        context: Callable[[], contextlib.AbstractContextManager[Any]] | None,
-        name: str,
-        watched: bool,
-    ) -> None:
-        super().__init__(name=name, daemon=True)
-        self._steps = steps
-        self._snapshot = snapshot
-        self._context = contextlib.nullcontext if context is None else context
-        self._vars = contextvars.copy_context()
-        # A SimpleQueue can be put into from anywhere, from a finalizer in the midst of another put
-        # too, where a lock would be taken twice.
-        self._commands: queue.SimpleQueue[tuple[Command, Any]] = queue.SimpleQueue()
-        self._steps_left: float = math.inf  # until the next pause
-        self._show_asked = False
-        self._shown = True  # there is no step yet
-        self._wants_result = True
-        self._breathed_at = 0.0
-        self._counted_at = 0.0  # on the clock of running
-        self._recent_steps = self._recent_seconds = 0.0
-        # Written by the worker, one assignment each, so that reading needs no lock.
-        self.mailbox: deque[SnapshotT] = deque(maxlen=1)
-        self.state: State = "new"
-        self.reason = ""
-        self.iteration = 0
-        self.rate = 0.0
-        self._clock: tuple[float, float | None] = (0.0, None)  # seconds run, running since
-        self._obeyed: tuple[Command, Any] | None = None
-        self._value: ResultT | None = None
-        self._has_value = False
-        # Written by the job.
-        self.watched = watched  # pauses are to be shown
-        self.job: Callable[[], Job[SnapshotT, ResultT] | None] = lambda: None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        # Written by both sides.
-        self.error: BaseException | None = None
-        self._traceback: TracebackType | None = None
-        # Guarded by the lock of `news`. The futures of those who wait, and whether for a snapshot,
-        # are kept here because a running thread is sure to live: a loop forgets a waiting task.
-        self.news = threading.Condition()
-        self.rings = 0
-        self.waiters: dict[asyncio.Future[None], bool] = {}
-        self._given: tuple[Command, Any] | None = None
-
-    # -- called by the job -------------------------------------------------------------------------
-
-    def begin(self, *, paused: bool) -> None:
-        """Start the thread."""
-        self._steps_left = 0 if paused else math.inf
-        self.state = "paused" if paused else "running"
-        _alive.add(self)
-        try:
-            self.start()
-        except RuntimeError:  # the system has no thread left
-            self.state = "new"
-            raise
-
-    def end_unstarted(self, reason: str) -> None:
-        """End a run that never began."""
-        self.reason = reason
-        self.state = "cancelled"
-        self._let_go()
-
-    def put(self, command: Command, value: Any = None) -> None:
-        """Give a command, to be obeyed between two steps."""
-        with self.news:
-            entry: tuple[Command, Any] = (command, value)
-            if command != "show":
-                self._given = entry
-            self._commands.put(entry)
-
-    def abandon(self, reason: str) -> None:
-        """End the run, whose result nobody wants; may be called by a finalizer."""
-        self._commands.put(("abandon", reason))
-
-    @property
-    def pending(self) -> str:
-        """The last command, while it has not been obeyed."""
-        if self.state in _ENDED:
-            return ""
-        if self.reason:
-            return "cancel"
-        given = self._given
-        return "" if given is None or given is self._obeyed else given[0]
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of running."""
-        ran, since = self._clock
-        return ran if since is None else ran + time.perf_counter() - since
-
-    def has_watchers(self) -> bool:
-        """Whether somebody awaits a snapshot."""
-        with self.news:
-            return any(self.waiters.values())
-
-    def wake(self, *, watchers_only: bool = False) -> None:
-        """Wake those who wait; the lock is held."""
-        for future, watches in list(self.waiters.items()):
-            if watches or not watchers_only:
-                del self.waiters[future]
-                with contextlib.suppress(RuntimeError):  # their loop is closed
-                    future.get_loop().call_soon_threadsafe(_wake, future)
-
-    def ring(self) -> None:
-        """Tell the loop, and threads that wait, that there is something to look at."""
-        with self.news:
-            self.rings += 1
-            self.news.notify_all()
-        loop = self.loop
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the kernel shuts down
-                loop.call_soon_threadsafe(_turn, self, False, context=self._vars.copy())
-
-    def fail(self, error: BaseException) -> None:
-        """Keep the first error."""
-        if self.error is None:
-            # Without this module's frames, which would tie error and worker into a cycle that keeps
-            # the tensors of a failed step until the next garbage collection.
-            traceback = error.__traceback__
-            while traceback is not None and traceback.tb_frame.f_globals is globals():
-                traceback = traceback.tb_next
-            self._traceback = traceback
-            self.error = error.with_traceback(traceback)
-
-    def outcome(self, cancelled: type[BaseException]) -> ResultT:
-        """Return the result, or raise what there is instead."""
-        if self.error is not None:
-            # With the traceback that it had, or each who waits would add frames to it.
-            raise self.error.with_traceback(self._traceback)
-        if not self._has_value:
-            raise cancelled(self.reason)
-        return cast(ResultT, self._value)
-
-    # -- the thread --------------------------------------------------------------------------------
-
-    def run(self) -> None:
-        """Run the generator in the context in which the job was built."""
-        self._vars.copy().run(self._run)
-
-    def _run(self) -> None:
-        state: State = "failed"
-        if self.state == "running":
-            self._start_clock()
-        try:
-            with self._context():
-                state = self._drive()
-        # Whatever ends the run ends in the job: nobody looks at a thread's own traceback.
-        except BaseException as error:  # noqa: BLE001
-            self.fail(error)
-        self._stop_clock()
-        self._let_go()
-        self.state = state
-        self.ring()
-
-    def _drive(self) -> State:
-        steps = self._steps()
-        if not isinstance(steps, Generator):
-            raise TypeError(f"steps() must return a generator, got {type(steps).__name__}")
-        step: Any = None
-        try:
-            while self._obey(step):
-                try:
-                    step = next(steps)
-                except StopIteration as end:
-                    self._show(step)
-                    self._value, self._has_value = end.value, True
-                    return "finished"
-                self._count()
-            if self._wants_result and self.iteration and _listens(steps):
-                self._show(step)
-                try:
-                    steps.send(self.reason)
-                except StopIteration as end:
-                    self._value, self._has_value = end.value, True
-            return "cancelled"
-        finally:
-            steps.close()
-
-    def _obey(self, step: Any) -> bool:
-        """Obey the commands, through a pause if need be; False if the run is to end."""
-        obeyed = self._obeyed
-        while True:
-            if self._steps_left <= 0 and self.state == "running":
-                self._stop_clock()
-                self.state = "paused"
-                if self.watched:
-                    self._show(step)
-                self.ring()
-            elif self._steps_left > 0 and self.state == "paused":
-                self._start_clock()
-                self.state = "running"
-                self.ring()
-            self._obeyed = obeyed
-            try:
-                entry = self._commands.get(block=self.state == "paused")
-            except queue.Empty:
-                break
-            command, value = entry
-            if command == "show":
-                self._show_asked = True
-                if self.state == "paused":
-                    self._show(step)
-                    self.ring()
-                continue
-            obeyed = entry
-            if command in ("cancel", "abandon"):
-                self.reason = value
-                self._wants_result = command == "cancel"
-                return False
-            if command == "step":
-                self._steps_left = value + (0 if self._steps_left == math.inf else self._steps_left)
-            else:
-                self._steps_left = 0 if command == "pause" else math.inf
-        if self._show_asked and not self._shown:
-            self._show(step)
-            self.ring()
-        self._breathe()
-        return True
-
-    def _show(self, step: Any) -> None:
-        """Put the step into the mailbox, unless it has been there."""
-        if not self._shown:
-            self.mailbox.append(step if self._snapshot is None else self._snapshot(step))
-            self._shown = True
-            self._show_asked = False
-
-    def _count(self) -> None:
-        """Account for a step."""
-        self._shown = False
-        self._steps_left -= 1
-        self.iteration += 1
-        elapsed = self.elapsed
-        faded = math.exp((self._counted_at - elapsed) / _RATE_MEMORY)
-        self._recent_steps = self._recent_steps * faded + 1.0
-        self._recent_seconds = self._recent_seconds * faded + elapsed - self._counted_at
-        self._counted_at = elapsed
-        self.rate = self._recent_steps / max(self._recent_seconds, 1e-9)
-
-    def _breathe(self) -> None:
-        """Let the main thread in."""
-        if time.perf_counter() - self._breathed_at > _BREATH_EVERY:
-            time.sleep(_BREATH)
-            self._breathed_at = time.perf_counter()
-
-    def _start_clock(self) -> None:
-        self._clock = (self._clock[0], time.perf_counter())
-
-    def _stop_clock(self) -> None:
-        self._clock = (self.elapsed, None)
-
-    def _let_go(self) -> None:
-        """Free what the steps hold: models, data, a widget."""
-        del self._steps, self._snapshot, self._context
-
-
-def _turn(worker: _Worker[Any, Any], by_timer: bool) -> None:
-    """Let the job take a turn, if somebody still holds it."""
-    job = worker.job()
-    if job is not None:
-        job._turn(by_timer=by_timer)
-
-
-def _listens(steps: Any) -> bool:
-    """Whether a string can be sent: ``yield from`` an iterator passes it on to what has no send."""
-    inner = getattr(steps, "gi_yieldfrom", None)
-    return hasattr(steps, "send") and (inner is None or _listens(inner))
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-_alive: weakref.WeakSet[_Worker[Any, Any]] = weakref.WeakSet()
-
-
-@atexit.register
-def _end_all() -> None:
-    """End what runs before Python goes away under it."""
-    workers = [worker for worker in _alive if worker.is_alive()]
-    for worker in workers:
-        worker.abandon("Python exits")
-    deadline = time.monotonic() + _EXIT_PATIENCE
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
