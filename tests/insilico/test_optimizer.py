@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import gc
 import inspect
@@ -127,7 +128,7 @@ def test_steps_and_results_are_frozen(linear):
     for value in (step, result):
         with pytest.raises(dataclasses.FrozenInstanceError):
             value.score = None
-        assert value == value
+        assert value != copy.deepcopy(value), "comparing tensors would raise"
         assert len({value, value}) == 1
 
 
