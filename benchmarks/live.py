@@ -39,8 +39,7 @@ import ipywidgets, torch
 import openretina_widgets as orw
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization import neuron_steps
-settings = dict(max_iterations=10**6, patience=None)
-lab = orw.RetinaLab({model!r}, **settings)
+lab = orw.RetinaLab({model!r}, max_iterations=10**6, patience=None)
 optimizer = lab.optimizer
 clicks, ends = [], []
 probe = ipywidgets.Button(description="Probe")
@@ -53,7 +52,7 @@ def watch_end():
     threading.Thread(target=wait, daemon=True).start()
 optimizer._buttons.stop.on_click(lambda _: clicks.append(optimizer.job.iteration))
 def bare(seconds):
-    steps = neuron_steps(lab.model, 0, norm=optimizer._settings.norm.value or None, **settings)
+    steps = neuron_steps(lab.model, 0, patience=None, **optimizer._settings.engine_settings())
     with torch_threads(live_threads()):
         next(steps)
         start, n = time.perf_counter(), 0

@@ -171,6 +171,7 @@ class OptimizerView(Composition):
 
     def __init__(self, model: RetinaModel) -> None:
         self._model = model
+        self._turn: int | None = None  # which part is drawn next; None before the first picture
         colours = [channel_colour(name) for name in model.channels]
         player = partial(
             StimulusPlayer,
@@ -217,6 +218,7 @@ class OptimizerView(Composition):
 
     def prepare(self, time_steps: int, window: Window, last_iteration: int) -> None:
         """Fix sizes and axes for a run, so that nothing moves when its pictures arrive."""
+        self._turn = None
         channel, height, width = self._model.input_shape
         self.player.clear(shape=(channel, time_steps, height, width))
         self.spatial.clear(shape=(channel, 1, height, width))
@@ -229,27 +231,47 @@ class OptimizerView(Composition):
         start, stop = (np.array(window) + self._model.lag - 0.5) / self._model.frame_rate
         self.response.shade(start, min(stop, duration))
 
-    def show(self, picture: Picture) -> None:
-        """Draw a picture of a run that goes on."""
+    def show(self, picture: Picture, *, whole: bool) -> None:
+        """Draw a picture of a run that goes on.
+
+        The movie is new in every picture. Of the other parts one is drawn every second time, in
+        turn, since on a small machine the browser would take the run's time for all of them. The
+        first picture is drawn `whole`, and so is one that stays.
+        """
         self.player.show(picture.movie)
-        self.spatial.show(_spatial(picture))
-        self._draw_curves(picture)
+        parts = [self._draw_score, self._draw_response, self._draw_temporal, self._show_spatial]
+        if whole or self._turn is None:
+            self._turn = 0
+            for draw in parts:
+                draw(picture)
+        else:
+            self._turn += 1
+            if self._turn % 2 == 0:
+                parts[self._turn // 2 % len(parts)](picture)
 
     def finish(self, picture: Picture) -> None:
         """Draw the picture that stays."""
         self.player.stimulus = picture.movie
         self.spatial.stimulus = _spatial(picture)
         self.score.limits(0, max(1, len(picture.score_trace) - 1))
-        self._draw_curves(picture)
+        self._draw_score(picture)
+        self._draw_response(picture)
+        self._draw_temporal(picture)
 
-    def _draw_curves(self, picture: Picture) -> None:
-        rate = self._model.frame_rate
+    def _draw_score(self, picture: Picture) -> None:
         self.score.draw(np.arange(len(picture.score_trace)), picture.score_trace)
+
+    def _draw_response(self, picture: Picture) -> None:
         if picture.response is not None:
             frames = np.arange(len(picture.response)) + self._model.lag
-            self.response.draw(frames / rate, picture.response)
-        time = np.arange(picture.movie.shape[1]) / rate
+            self.response.draw(frames / self._model.frame_rate, picture.response)
+
+    def _draw_temporal(self, picture: Picture) -> None:
+        time = np.arange(picture.movie.shape[1]) / self._model.frame_rate
         self.temporal.draw(time, *(split.temporal for split in picture.components))
+
+    def _show_spatial(self, picture: Picture) -> None:
+        self.spatial.show(_spatial(picture))
 
 
 def _checked_frames(

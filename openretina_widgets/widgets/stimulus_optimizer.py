@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
@@ -34,6 +35,7 @@ from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _HINT = "Choose a neuron and press Optimise."
+_STATUS_EVERY = 0.18  # s: figures that change faster cannot be read
 _PAUSED = "Paused. Press Resume to go on, or Step for one iteration."
 
 
@@ -183,6 +185,7 @@ class StimulusOptimizer(Composition):
             self._fail(error)
             raise
         self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
+        self._status_due = 0.0
         player = self.player
         self.job = job = Job(
             lambda: steps,
@@ -249,8 +252,11 @@ class StimulusOptimizer(Composition):
     # From the run, on the loop ---------------------------------------------------------------
 
     def _show(self, picture: Picture) -> None:
-        self._view.show(picture)
-        self._show_going(figures=self._figures(picture.iteration, picture.score))
+        paused = self.job is not None and self.job.state == "paused"
+        self._view.show(picture, whole=paused)
+        if paused or self._status_due <= time.monotonic():
+            self._status_due = time.monotonic() + _STATUS_EVERY
+            self._show_going(figures=self._figures(picture.iteration, picture.score))
 
     def _show_going(self, figures: list[tuple[str, str]] | None = None) -> None:
         job = self.job

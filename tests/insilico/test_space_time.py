@@ -33,9 +33,10 @@ def test_split_of_two_equal_orthogonal_movies_is_half_separable():
     assert space_time_split(movie).separability == pytest.approx(0.5)
 
 
-def test_split_gives_the_nearest_separable_movie():
+@pytest.mark.parametrize("shape", [(6, 3, 4), (20, 2, 3)], ids=["wide", "tall"])
+def test_split_gives_the_nearest_separable_movie(shape):
     """Its error is that of the singular values left out (Eckart & Young 1936)."""
-    movie = np.random.default_rng(0).standard_normal((6, 3, 4))
+    movie = np.random.default_rng(0).standard_normal(shape)
     split = space_time_split(movie)
     error = movie - np.multiply.outer(split.temporal, split.spatial)
     share_left = np.square(error).sum() / np.square(movie).sum()

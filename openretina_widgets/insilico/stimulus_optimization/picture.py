@@ -27,7 +27,9 @@ class Picture:
     score_trace
         ``(iteration + 1,)``: every score so far.
     components
-        Temporal and spatial component of each channel.
+        Temporal and spatial component of each channel. They are computed where the picture is
+        made, in the thread of the run with its number of torch threads: in the kernel's own
+        thread, torch's threads would wait for the core that the run holds.
     """
 
     iteration: int

@@ -45,6 +45,11 @@ function makeElement(/** @type {string} */ tag, className = "", properties = {},
   return node;
 }
 
+/** Set a text; the same text once more costs nothing. */
+function say(/** @type {HTMLElement} */ node, /** @type {string} */ text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** A canvas of `width` by `height` pixels, shown at another size. */
 function makeCanvas(width, height, cssWidth, cssHeight, label) {
   const canvas = makeElement("canvas", "", { width, height });

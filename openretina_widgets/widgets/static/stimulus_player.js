@@ -7,7 +7,8 @@
  * empty without a stimulus. `limits` has one pair a channel.
  * @typedef {{version: number, shape: [number, number, number, number], limits: [number, number][],
  *   channels: {name: string, colour: string}[], undefined: number, data: Uint8Array}} Movie
- * @typedef {{movie: Movie, frame: number, views: Set<View>}} Shared  by all views of a model
+ * @typedef {{movie: Movie, frame: number, arrived: number, views: Set<View>}} Shared
+ *   by all views of a model
  * @typedef {{get: (name: string) => any, on: Function, off: Function, send: Function}} Model
  * @typedef {{mixture: boolean, first: number, name: string, canvas: HTMLCanvasElement,
  *   node: HTMLElement, image?: ImageData}} Panel
@@ -15,6 +16,10 @@
 
 const ACKNOWLEDGE_EVERY = 4; // live pictures
 const GAINS = [1, 1.5, 2, 3, 4, 6, 8, 12, 16]; // steps of the contrast control
+const SHOW_TIME_EVERY = 125; // ms, while it plays: nobody reads faster, and labels cost a layout
+const LIVE_FOR = 500; // ms after a live picture
+const BETWEEN_LIVE = 150; // ms from a painted live picture to a frame of playback
+const EARLY = 8; // ms, half a screen refresh
 const WIDEST = 2.2; // greatest width of a panel, in greatest heights
 const LAYOUT_TRAITS = ["title", "unit", "frame_rate", "pixel_size_um", "height", "scale", "panels",
   "controls", "placeholder"];
@@ -166,7 +171,7 @@ class View {
     Object.assign(this, { model, shared, id: Math.random().toString(36).slice(2) });
     this.position = 0; // in frames; its whole part is the frame that is shown
     this.playing = this.started = false;
-    this.animation = this.lastTick = this.painted = 0;
+    this.animation = this.waiting = this.timeShown = this.lastTick = this.painted = 0;
     this.paintedFrame = shared.frame; // the newest live picture that this view has drawn
     this.acknowledged = -Infinity;
     this.removed = new AbortController();
@@ -215,7 +220,7 @@ class View {
     this.title.textContent = model.get("title");
     this.title.hidden = !model.get("title");
     this.layout = layoutOf(movie);
-    this.timeAxis = "";
+    this.timeAxis = this.scale = "";
     this.refresh();
   }
 
@@ -223,14 +228,21 @@ class View {
   refresh() {
     if (this.layout !== layoutOf(this.movie)) return void this.build();
     const { model, movie, empty } = this;
-    this.message.textContent = empty ? model.get("placeholder") : "";
+    say(this.message, empty ? model.get("placeholder") : "");
     this.root.classList.toggle("orw-player-empty", empty);
     this.controls.disabled = empty;
     this.controls.hidden = !model.get("controls");
     this.playback.hidden = this.timing.hidden = movie.shape[1] === 1;
     this.position = Math.min(this.position, this.last + 0.999);
-    this.describe();
-    this.recolour();
+    // A live picture mostly changes the pixels alone, and every touched label costs a layout.
+    const scale = JSON.stringify([movie.limits, movie.undefined, empty]);
+    if (scale !== this.scale) {
+      this.scale = scale;
+      this.describe();
+      this.recolour();
+    }
+    this.stale = true;
+    this.schedule();
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.setPlaying(this.started ? this.playing : model.get("autoplay") && !still);
     this.started = !empty;
@@ -335,7 +347,20 @@ class View {
     if (this.playing) this.advance(now);
     if (this.stale || this.index !== this.shownIndex) this.paint();
     this.acknowledge();
-    if (this.playing) this.schedule();
+    if (!this.playing || this.waiting) return;
+    this.waiting = setTimeout(() => {
+      this.waiting = 0;
+      this.schedule();
+    }, this.untilNextFrame(now));
+  }
+
+  /** Milliseconds until the next frame of the stimulus is due. Each drawn frame costs the machine,
+   * which the run needs as well if it is the same one: so while live pictures arrive, playback
+   * keeps time but is drawn with them, and seldom between them. */
+  untilNextFrame(/** @type {number} */ now) {
+    if (now - this.shared.arrived < LIVE_FOR) return BETWEEN_LIVE;
+    const rate = this.model.get("frame_rate") * Number(this.speed.value);
+    return Math.max(0, (1000 * (this.index + 1 - this.position)) / rate - EARLY);
   }
 
   paint() {
@@ -363,10 +388,13 @@ class View {
 
   showTime() {
     const { index, last, empty } = this;
+    const now = performance.now();
+    if (this.playing && now - this.timeShown < SHOW_TIME_EVERY) return;
+    this.timeShown = now;
     const seconds = index / this.model.get("frame_rate");
     const at = `${seconds.toFixed(3)} s`;
-    this.frame.textContent = empty ? "" : `frame ${index} of 0–${last}`;
-    this.time.textContent = empty ? "" : `${at} (${Math.round(1000 * seconds)} ms)`;
+    say(this.frame, empty ? "" : `frame ${index} of 0–${last}`);
+    say(this.time, empty ? "" : `${at} (${Math.round(1000 * seconds)} ms)`);
     this.scrub.value = index;
     this.scrub.setAttribute("aria-valuetext", `frame ${index}, ${at}`);
     if (this.playing) return; // a screen reader need not hear every frame
@@ -394,6 +422,7 @@ class View {
     if (this.removed.signal.aborted) return;
     this.removed.abort();
     cancelAnimationFrame(this.animation);
+    clearTimeout(this.waiting);
     this.shared.views.delete(this);
     this.free();
     this.root.remove();
@@ -416,7 +445,7 @@ function listen(/** @type {Model} */ model, callbacks) {
 /** Called once a model: its views share the newest content, live or not. */
 export default () => {
   const nothing = movieOf({ version: -1, shape: [1, 0, 0, 0], channels: [], limits: [] });
-  const shared = /** @type {Shared} */ ({ movie: nothing, frame: 0, views: new Set() });
+  const shared = /** @type {Shared} */ ({ movie: nothing, frame: 0, arrived: -Infinity, views: new Set() });
 
   function take(/** @type {Movie} */ movie) {
     if (movie.version < shared.movie.version) return;
@@ -429,6 +458,7 @@ export default () => {
     const onMessage = (content, buffers) => {
       if (content.event !== "frames") return;
       shared.frame = content.frame;
+      shared.arrived = performance.now();
       take(movieOf(content, buffers[0]));
     };
     onContent();
