@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Jupyter asks to be told when it runs as root, as it does in a container.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: lab test check kernels browser clean
 
 lab: $(VENV)/installed
-	$(BIN)/jupyter lab notebooks/01_optimise_a_stimulus.ipynb
+	$(BIN)/jupyter lab $(ROOT) notebooks/01_optimise_a_stimulus.ipynb
 
 test: check browser kernels
 	$(BIN)/python -m pytest

@@ -65,6 +65,7 @@ def test_wheel_shows_the_lab(lab: Lab, environment: Path, monkeypatch: pytest.Mo
     launch = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
     argv = [str(environment / "bin" / "python"), *launch]
     spec.write_text(json.dumps({"argv": argv, "display_name": "wheel", "language": "python"}))
+    lab.page.evaluate("jupyterapp.serviceManager.kernelspecs.refreshSpecs()")
     monkeypatch.setattr(harness, "require_kernel", lambda name: None)
     lab.new_notebook(
         ["import openretina_widgets as orw\nlab = orw.RetinaLab()\nlab"], kernel="wheel"

@@ -347,11 +347,8 @@ class View {
     if (this.playing) this.advance(now);
     if (this.stale || this.index !== this.shownIndex) this.paint();
     this.acknowledge();
-    if (!this.playing || this.waiting) return;
-    this.waiting = setTimeout(() => {
-      this.waiting = 0;
-      this.schedule();
-    }, this.untilNextFrame(now));
+    clearTimeout(this.waiting);
+    if (this.playing) this.waiting = setTimeout(() => this.schedule(), this.untilNextFrame(now));
   }
 
   /** Milliseconds until the next frame of the stimulus is due. Each drawn frame costs the machine,
