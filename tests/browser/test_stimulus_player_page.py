@@ -579,10 +579,13 @@ def test_a_removed_view_leaves_nothing_running(page: BarePage, make: Any) -> Non
     page.click(PLAY)
     page.evaluate("view => { window.old = document.querySelector(view); }", view)
     page.evaluate("() => { window.canvas = old.querySelector('canvas'); }")
-    assert page.evaluate("() => bare.frames.size") > 0
+    asked = "(done) => bare.frames.size ? done() : setTimeout(() => until(done), 1)"
+    page.evaluate(f"() => {{ window.until = {asked}; return new Promise(until); }}")  # it plays
     page.hide(view)
     page.settle()
-    assert page.evaluate("() => bare.frames.size") == 0
+    # Longer than a frame of the stimulus lasts: no timer asks for another one.
+    later = "() => new Promise((done) => setTimeout(() => done(bare.frames.size), 200))"
+    assert page.evaluate(later) == 0
     assert page.evaluate("() => [canvas.width, canvas.height, old.childElementCount]") == [0] * 3
     assert page.evaluate("() => bare.global") == before  # none on window or document
     again = page.show(player)
