@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import numpy as np
 import pytest
 import torch
 
 from openretina_widgets import RetinaLab, RetinaModel, StimulusOptimizer
+from openretina_widgets.insilico.stimulus_optimization.picture import picture_of_result
 from openretina_widgets.widgets.run_status import as_time
 from tests.widgets.conftest import LinearNonlinear
 
@@ -204,6 +206,38 @@ async def test_closing_ends_the_run_and_frees_the_thread(small_model: RetinaMode
     optimizer.close()
     await _until(job.done)
     await _until(lambda: set(threading.enumerate()) <= before)
+
+
+def test_first_picture_is_drawn_whole_and_then_every_part_in_turn(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, time_steps=9)
+    picture = picture_of_result(optimizer.start().result(timeout=60))
+    view = optimizer._view
+    optimizer.reset()
+    charts = (view.score, view.response, view.temporal)
+
+    def drawn() -> list[bool]:
+        parts = [len(chart._lines[0].x) > 0 for chart in charts]
+        return [*parts, view.spatial.stimulus is not None]
+
+    def clear() -> None:
+        for chart in charts:
+            chart.clear()
+        view.spatial.clear()
+
+    view.show(picture, whole=False)
+    assert drawn() == [True] * 4
+    since = np.zeros(4, dtype=int)
+    for _ in range(8):
+        clear()
+        view.show(picture, whole=False)
+        assert view.player.stimulus is not None
+        assert sum(drawn()) <= 1
+        since += drawn()
+    assert since.tolist() == [1, 1, 1, 1]
+    clear()
+    view.show(picture, whole=True)
+    assert drawn() == [True] * 4
+    optimizer.close()
 
 
 def test_lab_links_loader_and_optimiser(small_model: RetinaModel) -> None:
