@@ -10,7 +10,7 @@ import numpy as np
 
 from openretina_widgets.insilico.stimulus_optimization.neurons import Direction
 from openretina_widgets.insilico.stimulus_optimization.objective import Window, check_window
-from openretina_widgets.insilico.stimulus_optimization.picture import Picture
+from openretina_widgets.insilico.stimulus_optimization.picture import Picture, split_channels
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     SpatialBlur,
     TemporalLowPass,
@@ -171,7 +171,6 @@ class OptimizerView(Composition):
 
     def __init__(self, model: RetinaModel) -> None:
         self._model = model
-        self._turn: int | None = None  # which part is drawn next; None before the first picture
         colours = [channel_colour(name) for name in model.channels]
         player = partial(
             StimulusPlayer,
@@ -218,7 +217,6 @@ class OptimizerView(Composition):
 
     def prepare(self, time_steps: int, window: Window, last_iteration: int) -> None:
         """Fix sizes and axes for a run, so that nothing moves when its pictures arrive."""
-        self._turn = None
         channel, height, width = self._model.input_shape
         self.player.clear(shape=(channel, time_steps, height, width))
         self.spatial.clear(shape=(channel, 1, height, width))
@@ -232,46 +230,32 @@ class OptimizerView(Composition):
         self.response.shade(start, min(stop, duration))
 
     def show(self, picture: Picture, *, whole: bool) -> None:
-        """Draw a picture of a run that goes on.
+        """Draw a picture of a run that goes on: the movie alone, or the `whole`.
 
-        The movie is new in every picture. Of the other parts one is drawn every second time, in
-        turn, since on a small machine the browser would take the run's time for all of them. The
-        first picture is drawn `whole`, and so is one that stays.
+        The movie goes last: the browser paints it when it comes, and with it what came before.
         """
+        if whole:
+            self._draw_rest(picture)
         self.player.show(picture.movie)
-        parts = [self._draw_score, self._draw_response, self._draw_temporal, self._show_spatial]
-        if whole or self._turn is None:
-            self._turn = 0
-            for draw in parts:
-                draw(picture)
-        else:
-            self._turn += 1
-            if self._turn % 2 == 0:
-                parts[self._turn // 2 % len(parts)](picture)
 
     def finish(self, picture: Picture) -> None:
         """Draw the picture that stays."""
         self.player.stimulus = picture.movie
-        self.spatial.stimulus = _spatial(picture)
         self.score.limits(0, max(1, len(picture.score_trace) - 1))
-        self._draw_score(picture)
-        self._draw_response(picture)
-        self._draw_temporal(picture)
+        self._draw_rest(picture)
 
-    def _draw_score(self, picture: Picture) -> None:
+    def _draw_rest(self, picture: Picture) -> None:
+        """Draw the curves and the spatial component."""
         self.score.draw(np.arange(len(picture.score_trace)), picture.score_trace)
-
-    def _draw_response(self, picture: Picture) -> None:
+        rate = self._model.frame_rate
         if picture.response is not None:
             frames = np.arange(len(picture.response)) + self._model.lag
-            self.response.draw(frames / self._model.frame_rate, picture.response)
-
-    def _draw_temporal(self, picture: Picture) -> None:
-        time = np.arange(picture.movie.shape[1]) / self._model.frame_rate
-        self.temporal.draw(time, *(split.temporal for split in picture.components))
-
-    def _show_spatial(self, picture: Picture) -> None:
-        self.spatial.show(_spatial(picture))
+            self.response.draw(frames / rate, picture.response)
+        splits = picture.components or split_channels(picture.movie)
+        time = np.arange(picture.movie.shape[1]) / rate
+        self.temporal.draw(time, *(split.temporal for split in splits))
+        # As state and not live: that would need answers of its own from the browser.
+        self.spatial.stimulus = np.stack([split.spatial for split in splits])[:, None]
 
 
 def _checked_frames(
@@ -280,10 +264,6 @@ def _checked_frames(
     frames = max(_USUAL_FRAMES, 2 * model.lag) if time_steps is None else time_steps
     model.stimulus_shape(frames)  # refuses what is too short
     return frames, check_window(window, frames - model.lag)
-
-
-def _spatial(picture: Picture) -> np.ndarray:
-    return np.stack([split.spatial for split in picture.components])[:, None]
 
 
 def _whole(description: str, tooltip: str, *, low: int = 1) -> ipw.BoundedIntText:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
@@ -17,8 +16,8 @@ from openretina_widgets.insilico.stimulus_optimization.neurons import Direction,
 from openretina_widgets.insilico.stimulus_optimization.objective import Window
 from openretina_widgets.insilico.stimulus_optimization.picture import (
     Picture,
+    PicturesOfRun,
     picture_of_result,
-    picture_of_step,
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.jobs import Job
@@ -35,7 +34,10 @@ from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _HINT = "Choose a neuron and press Optimise."
-_STATUS_EVERY = 0.18  # s: figures that change faster cannot be read
+# Seconds from one picture that is drawn whole, with curves and figures, to the next; between them
+# the movie alone changes. Curves and figures that change faster are not read better, and they take
+# the run's processor when the browser is on the same small machine.
+_WHOLE_EVERY = 0.6
 _PAUSED = "Paused. Press Resume to go on, or Step for one iteration."
 
 
@@ -185,11 +187,10 @@ class StimulusOptimizer(Composition):
             self._fail(error)
             raise
         self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
-        self._status_due = 0.0
         player = self.player
         self.job = job = Job(
             lambda: steps,
-            snapshot=picture_of_step,
+            snapshot=PicturesOfRun(components_every=_WHOLE_EVERY),
             on_update=self._show,
             on_done=self._ended,
             ready=lambda: player.ready,
@@ -253,10 +254,10 @@ class StimulusOptimizer(Composition):
 
     def _show(self, picture: Picture) -> None:
         paused = self.job is not None and self.job.state == "paused"
-        self._view.show(picture, whole=paused)
-        if paused or self._status_due <= time.monotonic():
-            self._status_due = time.monotonic() + _STATUS_EVERY
+        whole = paused or picture.components is not None
+        if whole:
             self._show_going(figures=self._figures(picture.iteration, picture.score))
+        self._view.show(picture, whole=whole)
 
     def _show_going(self, figures: list[tuple[str, str]] | None = None) -> None:
         job = self.job

@@ -194,9 +194,9 @@ class StimulusPlayer(anywidget.AnyWidget):
     def show(self, stimulus: Any) -> None:
         """Show a live stimulus: drawn soon if the browser keeps up, else replaced by a newer one.
 
-        At most four pictures are on their way at a time; the newest waits, and follows when the
-        browser has acknowledged. Playback goes on at the frame where it is. Call it on the main
-        thread; at the end of a run call `flush`, or set `stimulus`.
+        Pictures do not pile up on their way: the newest waits, and follows when the browser has
+        said what it has painted (see transport.py). Playback goes on at the frame where it is. Call
+        it on the main thread; at the end of a run call `flush`, or set `stimulus`.
 
         Parameters
         ----------
@@ -272,8 +272,8 @@ class StimulusPlayer(anywidget.AnyWidget):
         self._due = False
         content = dict(self._encoded())
         frames = content.pop("frames")
-        number = self._window.count_sent(len(frames))
-        self.send({"event": "frames", "frame": number, **content}, buffers=[frames])
+        number, ask = self._window.count_sent(len(frames))
+        self.send({"event": "frames", "frame": number, "ask": ask, **content}, buffers=[frames])
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         """Hear the browser; on any thread, so what there is to send is left to the main loop."""

@@ -1,17 +1,21 @@
-"""When may a live picture be sent? The window-of-four rule, for every canvas of this package.
+"""When may a live picture be sent? The rule for every canvas of this package.
 
 A browser on the same machine competes with the model for the cores, and a browser elsewhere may be
-slow. So the kernel never runs ahead: the browser acknowledges every fourth picture that it has
-painted, and the kernel sends at most four more than the last acknowledged one. While nothing comes
-back (a hidden tab does not paint) one picture a second trickles out, so that the page is not far
-behind when it is looked at again. Without a view nothing is sent.
+slow. So the kernel never runs ahead: now and then it asks the browser to say when a picture is on
+the screen, and until the answer comes at most four pictures are out, the one asked about among
+them. A browser that answers promptly is asked half as often from then on, down to one picture
+in 32: each answer costs the page four frames, since JupyterLab redraws its signs of a busy kernel
+and an idle one, and this is more than the picture itself costs it. A late answer undoes a doubling.
+While nothing comes back (a hidden tab does not paint) one picture a second trickles out, so that
+the page is not far behind when it is looked at again. Without a view nothing is sent.
 
 Messages of the browser (custom messages of the widget; `view` is a name that the view made up):
 
 ==================================================  =======================================
 ``{"event": "open", "view": v, "version": n}``      a view was drawn; the content it shows
-``{"event": "painted", "view": v, "frame": f,       picture `f` is on the screen; the view
-"painted": p}``                                     has painted `p` live pictures so far
+``{"event": "painted", "view": v, "frame": f,       picture `f` is on the screen, and it or one
+"painted": p}``                                     before it was asked about; the view has
+                                                    painted `p` live pictures so far
 ``{"event": "close", "view": v}``                   the view was removed
 ==================================================  =======================================
 
@@ -40,8 +44,8 @@ class TransportStats:
     acknowledged
         Number of the newest live picture that a browser said it has painted.
     painted
-        Live pictures painted by the view that painted most, as of its last acknowledgement. Less
-        than `acknowledged` when two arrived between two screen refreshes: the newer one is drawn.
+        Live pictures painted by the view that painted most, as of its last answer. Less than
+        `acknowledged` when two arrived between two screen refreshes: the newer one is drawn.
     skipped
         Live pictures replaced by a newer one before they could be sent.
     bytes_sent
@@ -56,7 +60,7 @@ class TransportStats:
 
 
 class FrameWindow:
-    """Counts live pictures and says whether the next may go.
+    """Counts live pictures, says whether the next may go, and which to ask about.
 
     Every method may be called from any thread (a message of the browser may arrive on a thread of
     its own): it changes a few numbers under a lock, and calls nothing.
@@ -64,9 +68,13 @@ class FrameWindow:
     Parameters
     ----------
     size
-        How many pictures may be out beyond the last acknowledged one.
+        How many pictures may be out from the one asked about.
     patience
-        Seconds without an acknowledgement after which one more may go.
+        Seconds without an answer after which one more may go.
+    prompt
+        Seconds within which an answer is prompt.
+    longest
+        Most pictures from one asked about to the next.
     clock
         Monotonic time in seconds.
     """
@@ -76,15 +84,19 @@ class FrameWindow:
         *,
         size: int = 4,
         patience: float = 1.0,
+        prompt: float = 0.25,
+        longest: int = 32,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.size, self.patience = size, patience
+        self.size, self.patience, self.prompt, self.longest = size, patience, prompt, longest
         self._clock = clock
         self._lock = threading.Lock()
         self._views: set[str] = set()
         self._sent = self._acknowledged = self._painted = self._skipped = self._bytes = 0
-        self._base = 0  # the window starts here: the last acknowledged, or where a view opened
         self._last_sent = float("-inf")
+        self._asked: int | None = None  # the picture that an answer is awaited for
+        self._asked_at = 0.0
+        self._start_asking()
 
     @property
     def ready(self) -> bool:
@@ -92,7 +104,7 @@ class FrameWindow:
         with self._lock:
             if not self._views:
                 return False
-            if self._sent - self._base < self.size:
+            if self._asked is None or self._sent - self._asked + 1 < self.size:
                 return True
             return self._clock() - self._last_sent >= self.patience
 
@@ -110,13 +122,16 @@ class FrameWindow:
                 self._sent, self._acknowledged, self._painted, self._skipped, self._bytes
             )
 
-    def count_sent(self, n_bytes: int) -> int:
-        """Count a picture that is about to be sent; its number (1, 2, ...)."""
+    def count_sent(self, n_bytes: int) -> tuple[int, bool]:
+        """Count a picture that is about to be sent; its number (1, 2, ...), and whether to ask."""
         with self._lock:
             self._sent += 1
             self._bytes += n_bytes
             self._last_sent = self._clock()
-            return self._sent
+            ask = self._asked is None and self._sent >= self._ask_next
+            if ask:
+                self._asked, self._asked_at = self._sent, self._last_sent
+            return self._sent, ask
 
     def count_skipped(self) -> None:
         """Count a picture that was replaced before it could be sent."""
@@ -133,7 +148,7 @@ class FrameWindow:
         with self._lock:
             if event == "open":
                 self._views.add(view)
-                self._base = self._sent
+                self._start_asking()  # a reloaded page has not heard what was asked
             elif event == "painted":
                 self._acknowledge(content)
             elif event == "close":
@@ -147,13 +162,25 @@ class FrameWindow:
         with self._lock:
             self._views.clear()
 
+    def _start_asking(self) -> None:
+        self._asked = None
+        self._stretch = 1  # pictures from an answered one to the next that is asked about
+        self._ask_next = self._sent + 1
+
     def _acknowledge(self, content: Mapping[str, Any]) -> None:
         frame, painted = content.get("frame"), content.get("painted")
-        if isinstance(frame, int) and self._acknowledged < frame <= self._sent:
-            self._acknowledged = frame
-            self._base = max(self._base, frame)
         if isinstance(painted, int):
             self._painted = max(self._painted, min(painted, self._sent))
+        if not isinstance(frame, int) or not self._acknowledged < frame <= self._sent:
+            return
+        self._acknowledged = frame
+        if self._asked is not None and frame >= self._asked:
+            prompt = self._clock() - self._asked_at <= self.prompt
+            self._stretch = (
+                min(2 * self._stretch, self.longest) if prompt else (max(1, self._stretch // 2))
+            )
+            self._ask_next = frame + self._stretch
+            self._asked = None
 
 
 class MainLoop:

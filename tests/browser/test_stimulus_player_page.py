@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -347,10 +349,11 @@ def frames_painted(page: BarePage) -> list[int]:
     return [m["frame"] for m in messages if m["event"] == "painted"]
 
 
-def test_live_pictures_are_painted_and_every_fourth_is_acknowledged(
+def test_live_pictures_are_painted_and_the_page_answers_when_asked(
     page: BarePage, make: Any
 ) -> None:
     player = make(numbered(10))
+    player._window.prompt = math.inf
     page.show(player)
     page.pump()
     assert player.ready
@@ -362,9 +365,9 @@ def test_live_pictures_are_painted_and_every_fourth_is_acknowledged(
         acknowledged += frames_painted(page)
         limit = player.limits[0][1]
         assert (page.pixels(IMAGES)[..., :3] == expected(movie, 0, 0, limit)).all()
-    assert acknowledged == [1, 5, 9, 13]
+    assert acknowledged == [1, 3, 7]
     stats = player.stats
-    assert (stats.sent, stats.acknowledged, stats.painted) == (13, 13, 13)
+    assert (stats.sent, stats.acknowledged, stats.painted) == (13, 7, 7)
     assert stats.bytes_sent == 13 * numbered(10).size
 
 
@@ -381,6 +384,35 @@ def test_the_window_of_four_is_kept_and_the_last_arrives(page: BarePage, make: A
     limit = player.limits[0][1]
     assert (page.pixels(IMAGES)[..., :3] == expected(numbered(10), 0, 9, limit)).all()
     assert player.stats.skipped == 15
+
+
+def test_playback_waits_for_live_pictures_and_goes_on_after_them(page: BarePage, make: Any) -> None:
+    player = make(numbered(30), autoplay=True, frame_rate=30)
+    page.show(player)
+    page.pump()
+    page.evaluate(
+        """() => {
+            const draw = CanvasRenderingContext2D.prototype.putImageData;
+            window.drawn = 0;
+            CanvasRenderingContext2D.prototype.putImageData = function (...values) {
+                window.drawn += 1;
+                draw.apply(this, values);
+            };
+        }"""
+    )
+    drawn = "() => window.drawn"
+    for k in range(20):
+        player.show(numbered(30) * (1 - k / 40))
+        page.pump()
+        time.sleep(0.1)
+    sent = player.stats.sent
+    assert sent > 15
+    assert sent - 2 <= page.evaluate(drawn) <= 1.5 * sent  # 60 frames would be due in this time
+    time.sleep(0.6)
+    before = page.evaluate(drawn)
+    time.sleep(1.0)
+    assert page.evaluate(drawn) - before > 20
+    page.click(PLAY)
 
 
 def test_a_live_picture_keeps_frame_and_play_state(page: BarePage, make: Any) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import itertools
 import threading
 
-import numpy as np
 import pytest
 import torch
 
@@ -208,35 +209,35 @@ async def test_closing_ends_the_run_and_frees_the_thread(small_model: RetinaMode
     await _until(lambda: set(threading.enumerate()) <= before)
 
 
-def test_first_picture_is_drawn_whole_and_then_every_part_in_turn(small_model: RetinaModel) -> None:
+def test_a_picture_is_drawn_whole_or_the_movie_alone(small_model: RetinaModel) -> None:
     optimizer = StimulusOptimizer(small_model, time_steps=9)
     picture = picture_of_result(optimizer.start().result(timeout=60))
     view = optimizer._view
-    optimizer.reset()
-    charts = (view.score, view.response, view.temporal)
-
-    def drawn() -> list[bool]:
-        parts = [len(chart._lines[0].x) > 0 for chart in charts]
-        return [*parts, view.spatial.stimulus is not None]
-
-    def clear() -> None:
-        for chart in charts:
-            chart.clear()
-        view.spatial.clear()
-
-    view.show(picture, whole=False)
-    assert drawn() == [True] * 4
-    since = np.zeros(4, dtype=int)
-    for _ in range(8):
-        clear()
-        view.show(picture, whole=False)
+    for whole, shown in itertools.product(
+        (False, True), (picture, dataclasses.replace(picture, components=None))
+    ):
+        optimizer.reset()
+        view.show(shown, whole=whole)
         assert view.player.stimulus is not None
-        assert sum(drawn()) <= 1
-        since += drawn()
-    assert since.tolist() == [1, 1, 1, 1]
-    clear()
-    view.show(picture, whole=True)
-    assert drawn() == [True] * 4
+        for chart in (view.score, view.response, view.temporal):
+            assert (len(chart._lines[0].x) > 0) is whole
+        assert (view.spatial.stimulus is not None) is whole
+    optimizer.close()
+
+
+async def test_the_picture_of_a_pause_is_drawn_whole(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, max_iterations=10**6, patience=None)
+    optimizer.player._window.hear({"event": "open", "view": "a", "version": 0})
+    job = optimizer.start()
+    await _until(lambda: job.iteration > 5)
+    job.pause()
+    await _until(lambda: optimizer._status.kind == "paused")
+    score = optimizer._view.score._lines[0]
+    for _ in range(3):
+        steps = job.iteration
+        assert len(score.x) == steps
+        job.step()
+        await _until(lambda steps=steps: len(score.x) == steps + 1)
     optimizer.close()
 
 

@@ -1,10 +1,12 @@
-"""The window-of-four rule, with a clock that the test turns."""
+"""When live pictures may go, and which are asked about, with a clock that the test turns."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 
+import numpy as np
 import pytest
 
 from openretina_widgets.widgets.transport import FrameWindow, MainLoop, TransportStats
@@ -57,13 +59,17 @@ def test_nothing_is_sent_without_a_view(window: FrameWindow, clock: Clock) -> No
     assert not window.ready
 
 
-def test_four_pictures_are_on_their_way_at_most(window: FrameWindow) -> None:
+def test_four_pictures_at_most_are_out_until_the_answer_comes(window: FrameWindow) -> None:
     open_view(window)
-    assert send_all(window) == 4
+    assert window.count_sent(10) == (1, True)
+    assert send_all(window) == 3
     paint(window, 1)
-    assert send_all(window) == 1
-    paint(window, 5)
-    assert send_all(window) == 4
+    assert window.count_sent(10) == (5, True)
+    assert send_all(window) == 3
+    paint(window, 3)  # no answer to the question about 5
+    assert send_all(window) == 0
+    paint(window, 8)
+    assert window.ready
 
 
 def test_a_trickle_of_one_a_second_without_acknowledgement(
@@ -76,8 +82,48 @@ def test_a_trickle_of_one_a_second_without_acknowledgement(
     for second in range(1, 5):
         clock.now = second
         assert send_all(window) == 1
+    assert not window.ready
     paint(window, 8)  # the tab is looked at again
-    assert send_all(window) == 4
+    assert window.ready
+
+
+def asked(window: FrameWindow, clock: Clock, answers: int, *, delay: float) -> list[int]:
+    """Send ten pictures a second and answer late; the pictures asked about."""
+    pictures: list[int] = []
+    answer_at = math.inf
+    while len(pictures) < answers or answer_at < math.inf:
+        clock.now += 0.1
+        if clock.now >= answer_at:
+            paint(window, window.stats.sent)
+            answer_at = math.inf
+        if window.ready and len(pictures) < answers:
+            number, ask = window.count_sent(10)
+            if ask:
+                pictures.append(number)
+                answer_at = clock.now + delay
+    return pictures
+
+
+def test_a_prompt_browser_is_asked_less_and_less_often(window: FrameWindow, clock: Clock) -> None:
+    open_view(window)
+    pictures = asked(window, clock, 9, delay=0.05)
+    assert pictures == [1, 3, 7, 15, 31, 63, 95, 127, 159]
+
+
+def test_a_slow_browser_is_asked_all_the_time(window: FrameWindow, clock: Clock) -> None:
+    open_view(window)
+    asked(window, clock, 5, delay=0.05)  # it was prompt, and then it got stuck
+    stretches = np.diff(asked(window, clock, 8, delay=1.0))
+    assert stretches[-1] <= 4  # no more than are out while the answer is awaited
+    assert window.stats.sent - window.stats.acknowledged <= 4
+
+
+def test_what_is_out_is_bounded_however_long_a_browser_was_prompt(
+    window: FrameWindow, clock: Clock
+) -> None:
+    open_view(window)
+    asked(window, clock, 9, delay=0.05)
+    assert send_all(window) <= window.longest + window.size
 
 
 def test_the_fastest_view_sets_the_pace(window: FrameWindow) -> None:
@@ -85,7 +131,7 @@ def test_the_fastest_view_sets_the_pace(window: FrameWindow) -> None:
     open_view(window, "hidden")
     assert send_all(window) == 4
     paint(window, 4, "shown")
-    assert send_all(window) == 4
+    assert send_all(window) == 5  # the next that is asked about, after two, and those that follow
     window.hear({"event": "close", "view": "shown"})
     assert send_all(window) == 0
 
@@ -102,7 +148,7 @@ def test_an_acknowledgement_counts_once_and_never_ahead(window: FrameWindow) -> 
     send_all(window)
     paint(window, 4)
     send_all(window)
-    for wrong in (4, 2, 9, "9", None, 8.5):
+    for wrong in (4, 2, 10, "9", None, 8.5):
         paint(window, wrong, painted=1)  # type: ignore[arg-type]
         assert not window.ready
     assert window.stats.acknowledged == 4
@@ -125,7 +171,7 @@ def test_other_messages_are_not_ours(window: FrameWindow, content: object) -> No
 
 def test_counters(window: FrameWindow) -> None:
     open_view(window)
-    assert [window.count_sent(100), window.count_sent(50)] == [1, 2]
+    assert [window.count_sent(100), window.count_sent(50)] == [(1, True), (2, False)]
     window.count_skipped()
     paint(window, 2, painted=1)
     assert window.stats == TransportStats(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +29,10 @@ class Picture:
     score_trace
         ``(iteration + 1,)``: every score so far.
     components
-        Temporal and spatial component of each channel. They are computed where the picture is
-        made, in the thread of the run with its number of torch threads: in the kernel's own
-        thread, torch's threads would wait for the core that the run holds.
+        Temporal and spatial component of each channel, None when they were not asked for. They
+        are computed where the picture is made, in the thread of the run with its number of torch
+        threads: in the kernel's own thread, torch's threads would wait for the core that the run
+        holds.
     """
 
     iteration: int
@@ -37,37 +40,59 @@ class Picture:
     movie: np.ndarray
     response: np.ndarray | None
     score_trace: np.ndarray
-    components: tuple[SpaceTime, ...]
+    components: tuple[SpaceTime, ...] | None
 
 
-def picture_of_step(step: Step, row: int = 0) -> Picture:
+class PicturesOfRun:
+    """Takes pictures of one running experiment, with components every so often.
+
+    Parameters
+    ----------
+    components_every
+        Seconds from one picture with components to the next, at least; the first one has them.
+    row
+        The row of the steps that the experiment has.
+    """
+
+    def __init__(self, components_every: float, row: int = 0) -> None:
+        self._every, self._row = components_every, row
+        self._due = -math.inf
+
+    def __call__(self, step: Step) -> Picture:
+        """Take a picture of a step."""
+        now = time.monotonic()
+        due = now >= self._due
+        if due:
+            self._due = now + self._every
+        return picture_of_step(step, self._row, with_components=due)
+
+
+def split_channels(movie: np.ndarray) -> tuple[SpaceTime, ...]:
+    """Return temporal and spatial component of each channel of a movie."""
+    return tuple(space_time_split(channel) for channel in movie)
+
+
+def picture_of_step(step: Step, row: int = 0, *, with_components: bool = True) -> Picture:
     """Copy one running experiment out of a step."""
-    return _picture(
+    movie = step.stimulus[row].cpu().numpy().copy()
+    return Picture(
         step.iteration,
         float(step.score[row]),
-        step.stimulus[row].cpu().numpy().copy(),
+        movie,
         None if step.response is None else step.response[row].cpu().numpy().copy(),
         step.score_trace[:, step.elements[row]].cpu().numpy().copy(),
+        split_channels(movie) if with_components else None,
     )
 
 
 def picture_of_result(result: OptimizationResult, element: int = 0) -> Picture:
     """Return the best stimulus of an experiment and its whole score trace."""
-    return _picture(
+    movie = result.stimulus[element].numpy()
+    return Picture(
         int(result.iterations[element]),
         float(result.score[element]),
-        result.stimulus[element].numpy(),
+        movie,
         None if result.response is None else result.response[element].numpy(),
         result.score_trace[: int(result.iterations[element]) + 1, element].numpy(),
+        split_channels(movie),
     )
-
-
-def _picture(
-    iteration: int,
-    score: float,
-    movie: np.ndarray,
-    response: np.ndarray | None,
-    score_trace: np.ndarray,
-) -> Picture:
-    components = tuple(space_time_split(channel) for channel in movie)
-    return Picture(iteration, score, movie, response, score_trace, components)

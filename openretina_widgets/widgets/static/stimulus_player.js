@@ -1,5 +1,5 @@
 // A movie player for stimuli. Python decides limits and colours; this module looks the colours up,
-// paints and plays. Playback stays here; only live pictures are acknowledged (see transport.py).
+// paints and plays. Playback stays here; Python is only told of live pictures that it asks about (see transport.py).
 // It follows the text of canvas.js, which has the functions that are not defined here.
 
 /**
@@ -7,16 +7,16 @@
  * empty without a stimulus. `limits` has one pair a channel.
  * @typedef {{version: number, shape: [number, number, number, number], limits: [number, number][],
  *   channels: {name: string, colour: string}[], undefined: number, data: Uint8Array}} Movie
- * @typedef {{movie: Movie, frame: number, arrived: number, views: Set<View>}} Shared
- *   by all views of a model
+ * @typedef {{movie: Movie, frame: number, asked: number, arrived: number, views: Set<View>}} Shared
+ *   by all views of a model; `asked` is the newest live picture that Python asked about
  * @typedef {{get: (name: string) => any, on: Function, off: Function, send: Function}} Model
  * @typedef {{mixture: boolean, first: number, name: string, canvas: HTMLCanvasElement,
  *   node: HTMLElement, image?: ImageData}} Panel
  */
 
-const ACKNOWLEDGE_EVERY = 4; // live pictures
 const GAINS = [1, 1.5, 2, 3, 4, 6, 8, 12, 16]; // steps of the contrast control
 const SHOW_TIME_EVERY = 125; // ms, while it plays: nobody reads faster, and labels cost a layout
+const SHOW_TIME_LIVE = 400; // ms, while live pictures arrive: a layout costs more than a picture
 const LIVE_FOR = 500; // ms after a live picture
 const BETWEEN_LIVE = 150; // ms from a painted live picture to a frame of playback
 const EARLY = 8; // ms, half a screen refresh
@@ -173,7 +173,7 @@ class View {
     this.playing = this.started = false;
     this.animation = this.waiting = this.timeShown = this.lastTick = this.painted = 0;
     this.paintedFrame = shared.frame; // the newest live picture that this view has drawn
-    this.acknowledged = -Infinity;
+    this.answered = shared.asked;
     this.removed = new AbortController();
     this.root = make("div", "", { tabIndex: 0, className: "orw-player" });
     this.root.setAttribute("role", "group");
@@ -351,11 +351,13 @@ class View {
     if (this.playing) this.waiting = setTimeout(() => this.schedule(), this.untilNextFrame(now));
   }
 
+  isLive(/** @type {number} */ now) { return now - this.shared.arrived < LIVE_FOR; }
+
   /** Milliseconds until the next frame of the stimulus is due. Each drawn frame costs the machine,
    * which the run needs as well if it is the same one: so while live pictures arrive, playback
    * keeps time but is drawn with them, and seldom between them. */
   untilNextFrame(/** @type {number} */ now) {
-    if (now - this.shared.arrived < LIVE_FOR) return BETWEEN_LIVE;
+    if (this.isLive(now)) return BETWEEN_LIVE;
     const rate = this.model.get("frame_rate") * Number(this.speed.value);
     return Math.max(0, (1000 * (this.index + 1 - this.position)) / rate - EARLY);
   }
@@ -386,7 +388,8 @@ class View {
   showTime() {
     const { index, last, empty } = this;
     const now = performance.now();
-    if (this.playing && now - this.timeShown < SHOW_TIME_EVERY) return;
+    const pause = this.isLive(now) ? SHOW_TIME_LIVE : SHOW_TIME_EVERY;
+    if (this.playing && now - this.timeShown < pause) return;
     this.timeShown = now;
     const seconds = index / this.model.get("frame_rate");
     const at = `${seconds.toFixed(3)} s`;
@@ -399,14 +402,14 @@ class View {
     for (const { canvas, name } of this.panels) canvas.setAttribute("aria-label", name + when);
   }
 
-  /** Tell Python that the newest live picture is on the screen, after every fourth. */
+  /** Tell Python that the newest live picture is on the screen, if it asked. */
   acknowledge() {
-    const { frame } = this.shared;
+    const { frame, asked } = this.shared;
     if (frame === this.paintedFrame) return;
     this.paintedFrame = frame;
     this.painted += 1;
-    if (frame - this.acknowledged < ACKNOWLEDGE_EVERY) return;
-    this.acknowledged = frame;
+    if (asked === this.answered) return;
+    this.answered = asked;
     this.model.send({ event: "painted", view: this.id, frame, painted: this.painted });
   }
 
@@ -442,7 +445,9 @@ function listen(/** @type {Model} */ model, callbacks) {
 /** Called once a model: its views share the newest content, live or not. */
 export default () => {
   const nothing = movieOf({ version: -1, shape: [1, 0, 0, 0], channels: [], limits: [] });
-  const shared = /** @type {Shared} */ ({ movie: nothing, frame: 0, arrived: -Infinity, views: new Set() });
+  const shared = /** @type {Shared} */ ({
+    movie: nothing, frame: 0, asked: 0, arrived: -Infinity, views: new Set(),
+  });
 
   function take(/** @type {Movie} */ movie) {
     if (movie.version < shared.movie.version) return;
@@ -455,6 +460,7 @@ export default () => {
     const onMessage = (content, buffers) => {
       if (content.event !== "frames") return;
       shared.frame = content.frame;
+      if (content.ask) shared.asked = content.frame;
       shared.arrived = performance.now();
       take(movieOf(content, buffers[0]));
     };
