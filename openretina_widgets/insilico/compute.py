@@ -13,6 +13,13 @@ import torch
 from openretina_widgets.errors import OutOfMemory
 
 
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def live_threads() -> int:
     """Return the torch threads for a run that is watched: one fewer than the cores, at least one.
 
@@ -20,8 +27,7 @@ def live_threads() -> int:
     as cores, a watched run was measured to lose a quarter to a third of its speed, with one thread
     fewer next to nothing.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) - 1)
+    return max(1, cores() - 1)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import ipywidgets as ipw
 import traitlets
 
-from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.compute import cores, live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import Direction, neuron_steps
 from openretina_widgets.insilico.stimulus_optimization.objective import Window
 from openretina_widgets.insilico.stimulus_optimization.picture import (
@@ -35,9 +35,11 @@ from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _HINT = "Choose a neuron and press Optimise."
 # Seconds from one picture that is drawn whole, with curves and figures, to the next; between them
-# the movie alone changes. Curves and figures that change faster are not read better, and they take
-# the run's processor when the browser is on the same small machine.
-_WHOLE_EVERY = 0.6
+# the movie alone changes. With few cores a browser on the same machine takes the run's time: on two
+# cores curves drawn every 0.6 s took 2 % of it, the movie at 10 Hz as much.
+_WHOLE_EVERY = 0.3
+_WHOLE_EVERY_FEW_CORES = 1.0
+_FEW_CORES = 4
 _PAUSED = "Paused. Press Resume to go on, or Step for one iteration."
 
 
@@ -190,7 +192,9 @@ class StimulusOptimizer(Composition):
         player = self.player
         self.job = job = Job(
             lambda: steps,
-            snapshot=PicturesOfRun(components_every=_WHOLE_EVERY),
+            snapshot=PicturesOfRun(
+                _WHOLE_EVERY_FEW_CORES if cores() <= _FEW_CORES else _WHOLE_EVERY
+            ),
             on_update=self._show,
             on_done=self._ended,
             ready=lambda: player.ready,

@@ -164,7 +164,7 @@ class FrameWindow:
 
     def _start_asking(self) -> None:
         self._asked = None
-        self._stretch = 1  # pictures from an answered one to the next that is asked about
+        self._stretch = self.size  # pictures from an answered one to the next that is asked about
         self._ask_next = self._sent + 1
 
     def _acknowledge(self, content: Mapping[str, Any]) -> None:
