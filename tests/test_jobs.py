@@ -330,6 +330,37 @@ def test_commands_to_a_job_that_has_ended_do_nothing() -> None:
     assert (job.state, job.pending, job.reason, job.result()) == ("finished", "", "", "all 3")
 
 
+def test_threads_take_short_turns_while_jobs_run_and_usual_ones_afterwards() -> None:
+    before = sys.getswitchinterval()
+
+    def endless() -> Generator[float, str, None]:
+        while True:
+            yield sys.getswitchinterval()
+
+    first, second = Job(endless).start(), Job(endless).start()
+    until(lambda: first.iteration and second.iteration)
+    assert sys.getswitchinterval() == pytest.approx(5e-4)
+    for job in (first, second):
+        assert sys.getswitchinterval() == pytest.approx(5e-4)
+        job.close()
+        job.wait()
+        until(lambda job=job: not job._worker.is_alive())
+    assert sys.getswitchinterval() == before
+
+
+def test_an_interval_that_somebody_set_meanwhile_is_left_alone() -> None:
+    before = sys.getswitchinterval()
+    job = Job(lambda: (time.sleep(0.001) for _ in itertools.count())).start()
+    until(lambda: job.iteration)
+    sys.setswitchinterval(0.003)
+    try:
+        job.close()
+        until(lambda: not job._worker.is_alive())
+        assert sys.getswitchinterval() == pytest.approx(0.003)
+    finally:
+        sys.setswitchinterval(before)
+
+
 def test_elapsed_leaves_pauses_out_and_rate_is_recent() -> None:
     def steps() -> Generator[int, None, None]:
         for number in range(10**9):
