@@ -53,6 +53,7 @@ class Chart(Composition):
                 scales={"x": self.x_scale, "y": self.y_scale},
                 colors=[colour],
                 stroke_width=2,
+                line_style="dashed" if i else "solid",  # one that lies on another is seen
                 labels=[names[i]] if names else [""],
             )
             for i, colour in enumerate(colours)
@@ -182,6 +183,6 @@ def thin(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndar
 
 def _legend(names: Sequence[str], colours: Sequence[str]) -> str:
     return "".join(
-        f' <span class="orw-key" style="--key: {colour}">{name}</span>'
-        for name, colour in zip(names, colours, strict=False)
+        f' <span class="orw-key" style="--key: {colour}; --key-line: {line}">{name}</span>'
+        for name, colour, line in zip(names, colours, ["solid", *["dashed"] * 9], strict=False)
     )
