@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import torch
 from torch import nn
 
 from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.neuron import ModelIdentity, Neuron
+from openretina_widgets.models.probing import Probe
+from openretina_widgets.models.weight_hash import weight_hash
+
+__all__ = ["ModelIdentity", "Neuron", "RetinaModel", "as_retina_model", "frozen"]
 
 _CHANNEL_NAMES: dict[int, tuple[str, ...]] = {1: ("luminance",), 2: ("green", "UV")}
-_LONGEST_LAG = 1024
 _DEFAULT = "default"  # the session of a module without named ones
-
-
-@dataclass(frozen=True)
-class Neuron:
-    """What is known of one neuron.
-
-    Attributes
-    ----------
-    index
-        Position on the neuron axis of the session's response.
-    cell_type
-        Name of the type, ``""`` when it is not known.
-    x_um, y_um
-        Centre of the receptive field in µm on the retina from the middle of the image, x to the
-        right and y up the screen; None when it is not known.
-    note
-        One sentence on what the neuron does.
-    """
-
-    index: int
-    cell_type: str = ""
-    x_um: float | None = None
-    y_um: float | None = None
-    note: str = ""
-
-    @property
-    def label(self) -> str:
-        """Name to show in a list, such as ``"12 · ON transient"``."""
-        return f"{self.index} · {self.cell_type}" if self.cell_type else f"{self.index}"
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """Which model gave a result: its name, where it came from and the hash of its weights."""
-
-    name: str
-    source: str
-    weight_hash: str
 
 
 class RetinaModel(nn.Module):
@@ -149,11 +112,12 @@ class RetinaModel(nn.Module):
         self.sessions: tuple[str, ...] = tuple(counts)
         self.lag = 0
         self._neurons: dict[str, tuple[Neuron, ...]] = {}
-        self.lag, measured = self._measure_lag(self.sessions[0])
+        probe = Probe(module, self._answer, self.input_shape, self.dtype, self.device)
+        self.lag, measured = probe.lag_and_neurons(self.sessions[0])
         for session, neurons in counts.items():
             if neurons is None:
-                n = measured if session == self.sessions[0] else self._measure_neurons(session)
-                neurons = n
+                first = session == self.sessions[0]
+                neurons = measured if first else probe.response(self.lag + 1, session).shape[2]
             if isinstance(neurons, int):
                 self._neurons[session] = tuple(Neuron(index) for index in range(neurons))
             else:
@@ -185,14 +149,10 @@ class RetinaModel(nn.Module):
     @property
     def weight_hash(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of all weights, the same on every device."""
-        digest = hashlib.sha256()
-        for key, tensor in sorted(self.module.state_dict().items()):
-            if not isinstance(tensor, torch.Tensor):
-                continue
-            digest.update(f"{key}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-            raw = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(raw.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        module = self.module
+        while isinstance(module, RetinaModel):  # wrapped twice, it is still the same model
+            module = module.module
+        return weight_hash(module)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -325,53 +285,6 @@ class RetinaModel(nn.Module):
         yield from self.module.parameters()
         yield from self.module.buffers()
 
-    def _probe(self, time_steps: int, session: str) -> torch.Tensor:
-        channel, height, width = self.input_shape
-        shape = (1, channel, time_steps, height, width)
-        with torch.no_grad(), frozen(self.module):
-            zeros = torch.zeros(shape, dtype=self.dtype, device=self.device)
-            try:
-                response = self._answer(zeros, session)
-            except (RuntimeError, LookupError, ValueError, AssertionError) as error:
-                raise _NoAnswer(f"{type(error).__name__}: {error}") from error
-        if not isinstance(response, torch.Tensor):
-            raise TypeError(
-                f"module: expected a response tensor, got {type(response).__name__} for a stimulus "
-                f"of shape {shape}"
-            )
-        if response.ndim != 3 or response.shape[0] != 1:
-            raise ValueError(
-                "module: expected a response (batch, time, neuron), got shape "
-                f"{tuple(response.shape)} for a stimulus of shape {shape}"
-            )
-        return response
-
-    def _measure_lag(self, session: str) -> tuple[int, int]:
-        """Return the lag and the number of neurons, from the shortest stimulus that works."""
-        time_steps, failure = 1, None
-        while time_steps <= _LONGEST_LAG:
-            try:
-                response = self._probe(time_steps, session)
-            except _NoAnswer as error:  # too short for its convolutions, or for its own checks
-                failure = error
-            else:
-                if (frames := response.shape[1]) > 0:
-                    if self._probe(time_steps + 3, session).shape[1] != frames + 3:
-                        raise ValueError(
-                            "module: expected each further stimulus frame to give one further "
-                            f"response frame; {time_steps} frames gave {frames}, "
-                            f"{time_steps + 3} did not give {frames + 3}"
-                        )
-                    return time_steps - frames, response.shape[2]
-            time_steps *= 2
-        raise ValueError(
-            f"module: it answered no stimulus of 1 to {_LONGEST_LAG} frames of "
-            f"(channel, height, width) = {self.input_shape}; its last words: {failure}"
-        ) from failure
-
-    def _measure_neurons(self, session: str) -> int:
-        return self._probe(self.lag + 1, session).shape[2]
-
     def _check_length(self, time_steps: int, argument: str) -> None:
         if time_steps <= self.lag:
             raise ValueError(
@@ -388,10 +301,6 @@ class RetinaModel(nn.Module):
         )
 
 
-class _NoAnswer(ValueError):
-    """The wrapped module refused a stimulus; the message is its own."""
-
-
 def as_retina_model(model: Any) -> RetinaModel:
     """Return a `RetinaModel`: the one given, or a live OpenRetina model with this face.
 
@@ -403,59 +312,6 @@ def as_retina_model(model: Any) -> RetinaModel:
         If the module does not say its stimulus shape; wrap it in `RetinaModel` with `input_shape`.
     """
     return model if isinstance(model, RetinaModel) else RetinaModel(model)
-
-
-# A model that is frozen for a run ------------------------------------------------------------
-
-
-@dataclass
-class _Hold:
-    """A part of a module, its flag before the first of its current runs, and how many these are."""
-
-    part: nn.Module | nn.Parameter
-    before: bool
-    runs: int = 0
-
-
-# By part, not by model: two wrappers of one module share its parts. A dictionary of weak references
-# would compare parameters value by value, hence the identities.
-_holds: dict[int, _Hold] = {}
-_holds_lock = threading.RLock()  # a generator collected as garbage may leave while another enters
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Hold a module in eval mode without parameter gradients, and hand it back as it was.
-
-    Runs may overlap, also in several threads and on several wrappers of one module: the last one
-    to leave restores each part.
-    """
-    parts: list[nn.Module | nn.Parameter] = [*module.modules(), *module.parameters()]
-    with _holds_lock:
-        for part in parts:
-            if id(part) not in _holds:
-                _holds[id(part)] = _Hold(part, _set_flag(part, False))
-            _holds[id(part)].runs += 1
-    try:
-        yield
-    finally:
-        with _holds_lock:
-            for part in parts:
-                hold = _holds[id(part)]
-                hold.runs -= 1
-                if hold.runs == 0:
-                    del _holds[id(part)]
-                    _set_flag(part, hold.before)
-
-
-def _set_flag(part: nn.Module | nn.Parameter, flag: bool) -> bool:
-    """Set a module's `training` or a parameter's `requires_grad`; return what it was before."""
-    if isinstance(part, nn.Module):
-        before, part.training = part.training, flag
-        return before
-    before = part.requires_grad
-    part.requires_grad_(flag)
-    return before
 
 
 # Checks of arguments -------------------------------------------------------------------------
