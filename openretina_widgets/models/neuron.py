@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,10 +83,14 @@ def of_type(neurons: Sequence[Neuron], cell_type: str) -> list[int]:
             f"cell_type: {cell_type!r} was asked for, but no cell type is known of these "
             f"{len(neurons)} neurons"
         )
-    wanted = cell_type.lower().split()
-    names = [name for name in known if name.lower().split() == wanted]
+    wanted = _words(cell_type)
+    names = [name for name in known if _words(name) == wanted]
     if not names and wanted:
-        names = [name for name in known if set(wanted) <= set(name.lower().split())]
+        names = [name for name in known if set(wanted) <= set(_words(name))]
     if not names:
         raise ValueError(unknown_name("cell_type", cell_type, tuple(known), "cell type"))
     return sorted(index for name in names for index in known[name])
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\s,;()]+", name.lower())

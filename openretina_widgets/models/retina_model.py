@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import nn
 
 from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.models._checks import (
+    checked_channels,
+    checked_input_shape,
+    checked_range,
+    is_index,
+)
+from openretina_widgets.models.card import ModelCard, model_card
+from openretina_widgets.models.data_info import stimulus_and_neurons
 from openretina_widgets.models.freezing import frozen
-from openretina_widgets.models.neuron import ModelIdentity, Neuron
+from openretina_widgets.models.neuron import ModelIdentity, Neuron, cell_types, of_type
 from openretina_widgets.models.probing import Probe
+from openretina_widgets.models.training_record import TrainingRecord
 from openretina_widgets.models.weight_hash import weight_hash
 
 __all__ = ["ModelIdentity", "Neuron", "RetinaModel", "as_retina_model", "frozen"]
 
-_CHANNEL_NAMES: dict[int, tuple[str, ...]] = {1: ("luminance",), 2: ("green", "UV")}
+_ASSUMED_RATE = 30.0  # Hz, that of most of OpenRetina's data
 _DEFAULT = "default"  # the session of a module without named ones
 
 
@@ -42,15 +51,30 @@ class RetinaModel(nn.Module):
     name, source, description
         What the model is called, where it came from, and a sentence about it.
     frame_rate
-        Frames of the stimulus per second (Hz).
+        Frames of the stimulus per second (Hz). When it is not known, 30 is assumed, and
+        `frame_rate_known` says so.
     pixel_size_um
         Size of a stimulus pixel on the retina (µm); None when it is not known.
     channels
         Names of the stimulus channels.
     stimulus_range
-        Smallest and largest value of each channel, in the units that the model was trained on.
+        Smallest and largest value of each channel, in the units that the model was trained on;
+        None when it is not known.
+    stimulus_range_source
+        How the range is known, in words.
     stimulus_norm
         L2 norm that optimised stimuli of this model are held to; None for no such bound.
+    training
+        What is recorded of the training; the card tells it.
+
+    Notes
+    -----
+    What is not given is taken from the ``data_info`` of a live OpenRetina model, where it has
+    one, as it is from that of a checkpoint. The stimulus range is the first of these that is
+    there: the ``stimulus_range`` that the data state; the range of pixel values, normalised as
+    the data record it of the training stimuli (``stim_mean``, ``stim_std``); for the green and UV
+    of OpenRetina's data, the documented default of Höfling et al. 2024. `stimulus_range_source`
+    says which it was; see `openretina_widgets.models.stimulus_range`.
 
     Attributes
     ----------
@@ -75,29 +99,22 @@ class RetinaModel(nn.Module):
         name: str = "",
         source: str = "",
         description: str = "",
-        frame_rate: float = 30.0,
+        frame_rate: float | None = None,
         pixel_size_um: float | None = None,
         channels: Sequence[str] | None = None,
         stimulus_range: Sequence[tuple[float, float]] | None = None,
+        stimulus_range_source: str = "",
         stimulus_norm: float | None = None,
+        training: TrainingRecord | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
             raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
         self.module = module
-        self.input_shape = _checked_input_shape(input_shape, module)
+        self.input_shape = checked_input_shape(input_shape, module)
         self.name = name or type(module).__name__
         self.source = source or f"live {type(module).__module__}.{type(module).__qualname__}"
         self.description = description
-        self.frame_rate = check_positive(frame_rate, "frame_rate")
-        self.pixel_size_um = (
-            None if pixel_size_um is None else check_positive(pixel_size_um, "pixel_size_um")
-        )
-        self.stimulus_norm = (
-            None if stimulus_norm is None else check_positive(stimulus_norm, "stimulus_norm")
-        )
-        self.channels = _checked_channels(channels, self.input_shape[0])
-        self.stimulus_range = _checked_range(stimulus_range, self.channels)
         self._takes_data_key = "data_key" in inspect.signature(module.forward).parameters
         # The module is not told a name that is ours.
         self._nameless = None if _DEFAULT in _readout_names(module) else _DEFAULT
@@ -110,23 +127,53 @@ class RetinaModel(nn.Module):
                 "no data_key to tell them apart"
             )
         self.sessions: tuple[str, ...] = tuple(counts)
+        self.channels = checked_channels(channels, self.input_shape[0])
         self.lag = 0
         self._neurons: dict[str, tuple[Neuron, ...]] = {}
-        probe = Probe(module, self._answer, self.input_shape, self.dtype, self.device)
+        self._ask_for_neurons(counts)
+        own = self._own_record()
+        if sessions is None and own:
+            self._neurons = {session: tuple(known) for session, known in own["sessions"].items()}
+        if stimulus_range is None and own:
+            stimulus_range = own["stimulus_range"]
+            stimulus_range_source = own["stimulus_range_source"]
+        self.stimulus_range = checked_range(stimulus_range, self.channels)
+        self.stimulus_range_source = stimulus_range_source or (
+            "not known" if self.stimulus_range is None else "stated when the model was opened"
+        )
+        self.training_record: TrainingRecord = training or own.get("training", TrainingRecord())
+        rate = own.get("frame_rate") if frame_rate is None else frame_rate
+        self.frame_rate_known = rate is not None
+        self.frame_rate = check_positive(_ASSUMED_RATE if rate is None else rate, "frame_rate")
+        size = own.get("pixel_size_um") if pixel_size_um is None else pixel_size_um
+        self.pixel_size_um = None if size is None else check_positive(size, "pixel_size_um")
+        norm = own.get("stimulus_norm") if stimulus_norm is None else stimulus_norm
+        self.stimulus_norm = None if norm is None else check_positive(norm, "stimulus_norm")
+
+    def _ask_for_neurons(self, counts: Mapping[str, int | Sequence[Neuron] | None]) -> None:
+        """Measure the lag, and count the neurons where nobody said how many there are."""
+        probe = Probe(self.module, self._answer, self.input_shape, self.dtype, self.device)
         self.lag, measured = probe.lag_and_neurons(self.sessions[0])
         for session, neurons in counts.items():
             if neurons is None:
                 first = session == self.sessions[0]
                 neurons = measured if first else probe.response(self.lag + 1, session).shape[2]
             if isinstance(neurons, int):
-                self._neurons[session] = tuple(Neuron(index) for index in range(neurons))
-            else:
-                self._neurons[session] = tuple(neurons)
+                neurons = [Neuron(index) for index in range(neurons)]
+            self._neurons[session] = tuple(neurons)
         if (stated := self.n_neurons(self.sessions[0])) != measured:
             raise ValueError(
                 f"sessions: {self.sessions[0]!r} was said to hold {stated} neurons, but the model "
                 f"answers with {measured}"
             )
+
+    def _own_record(self) -> dict[str, Any]:
+        """Return what a live OpenRetina model records of itself, empty where it does not."""
+        info = getattr(self.module, "data_info", None)
+        if not isinstance(info, Mapping) or not info:
+            return {}
+        counts = {session: len(neurons) for session, neurons in self._neurons.items()}
+        return stimulus_and_neurons(info, n_channels=self.input_shape[0], n_neurons=counts)
 
     # What the model is -----------------------------------------------------------------------
 
@@ -159,6 +206,14 @@ class RetinaModel(nn.Module):
         """Name, source and weight hash, as results carry them."""
         return ModelIdentity(self.name, self.source, self.weight_hash)
 
+    @property
+    def card(self) -> ModelCard:
+        """What the model is, to read or to print; the weights are hashed for it each time."""
+        return model_card(self)
+
+    def _repr_html_(self) -> str:
+        return self.card.html()
+
     def n_neurons(self, data_key: str | None = None) -> int:
         """Return the number of neurons of a session."""
         return len(self._neurons[self.session(data_key)])
@@ -166,6 +221,30 @@ class RetinaModel(nn.Module):
     def neurons(self, data_key: str | None = None) -> tuple[Neuron, ...]:
         """Return what is known of each neuron of a session."""
         return self._neurons[self.session(data_key)]
+
+    def cell_types(self, data_key: str | None = None) -> dict[str, list[int]]:
+        """Return the neurons of each known cell type of a session, by the name of the type."""
+        return cell_types(self.neurons(data_key))
+
+    def neurons_of(self, cell_type: str, *, data_key: str | None = None) -> list[int]:
+        """Return the indices of the neurons of a cell type, as `neurons` arguments take them.
+
+        Parameters
+        ----------
+        cell_type
+            Name of a type, such as ``"ON sustained"`` or ``"G5 OFF"``, or whole words of it:
+            ``"G5"``; ``"OFF"`` for every OFF type. Capitals do not matter.
+        data_key
+            Session, the first one for None.
+
+        Raises
+        ------
+        TypeError
+            If `cell_type` is no text.
+        ValueError
+            If the session has no such type, or no type is known; the message names the nearest.
+        """
+        return of_type(self.neurons(data_key), cell_type)
 
     def session(self, data_key: str | None = None) -> str:
         """Return the name of a session, the first one for None.
@@ -192,7 +271,7 @@ class RetinaModel(nn.Module):
             If a neuron does not exist in the session; the message names the nearest that does.
         """
         session = self.session(data_key)
-        if _is_index(neurons):
+        if is_index(neurons):
             chosen = [neurons]
         elif isinstance(neurons, Iterable) and not isinstance(neurons, str):
             chosen = list(neurons)
@@ -202,7 +281,7 @@ class RetinaModel(nn.Module):
         if not chosen:
             raise ValueError("neurons: expected at least one neuron, got none")
         for neuron in chosen:
-            if not _is_index(neuron):
+            if not is_index(neuron):
                 raise TypeError(f"neurons: expected whole numbers, got {neuron!r}")
             if not -n <= neuron < n:
                 nearest = 0 if neuron < 0 else n - 1
@@ -312,54 +391,6 @@ def as_retina_model(model: Any) -> RetinaModel:
         If the module does not say its stimulus shape; wrap it in `RetinaModel` with `input_shape`.
     """
     return model if isinstance(model, RetinaModel) else RetinaModel(model)
-
-
-# Checks of arguments -------------------------------------------------------------------------
-
-
-def _is_index(value: object) -> TypeGuard[int]:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (hasattr(value, "__index__") and not hasattr(value, "__len__"))
-
-
-def _checked_input_shape(
-    input_shape: tuple[int, int, int] | None, module: nn.Module
-) -> tuple[int, int, int]:
-    if input_shape is None:
-        if not callable(own := getattr(module, "stimulus_shape", None)):
-            raise ValueError(
-                "input_shape: expected (channel, height, width), since "
-                f"{type(module).__name__} has no stimulus_shape() to ask"
-            )
-        _, channel, _, height, width = own(time_steps=2)
-        input_shape = (channel, height, width)
-    shape = tuple(int(n) for n in input_shape)
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"input_shape: expected (channel, height, width), got {input_shape!r}")
-    return shape
-
-
-def _checked_channels(channels: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    if channels is None:
-        return _CHANNEL_NAMES.get(n, tuple(f"channel {i}" for i in range(n)))
-    if len(channels) != n or isinstance(channels, str):
-        raise ValueError(f"channels: expected {n} names, got {channels!r}")
-    return tuple(channels)
-
-
-def _checked_range(
-    stimulus_range: Sequence[tuple[float, float]] | None, channels: tuple[str, ...]
-) -> tuple[tuple[float, float], ...] | None:
-    if stimulus_range is None:
-        return None
-    limits = tuple((float(low), float(high)) for low, high in stimulus_range)
-    if len(limits) != len(channels) or not all(low < high for low, high in limits):
-        raise ValueError(
-            f"stimulus_range: expected (low, high) with low < high for each of {channels}, "
-            f"got {stimulus_range!r}"
-        )
-    return limits
 
 
 def _sessions_of(module: nn.Module) -> dict[str, int | Sequence[Neuron] | None]:
