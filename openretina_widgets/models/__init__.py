@@ -1,5 +1,6 @@
 """Retina models: one face for all of them, and where they come from."""
 
+from openretina_widgets.models.card import ModelCard
 from openretina_widgets.models.loading import load_core_readout_from_remote, load_model
 from openretina_widgets.models.retina_model import (
     ModelIdentity,
@@ -9,6 +10,7 @@ from openretina_widgets.models.retina_model import (
 )
 
 __all__ = [
+    "ModelCard",
     "ModelIdentity",
     "Neuron",
     "RetinaModel",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from openretina_widgets.models.retina_model import Neuron
+from openretina_widgets.models.neuron import Neuron
 from openretina_widgets.models.safe_values import CheckpointError, short
+from openretina_widgets.models.stimulus_range import (
+    HOEFLING_NORM,
+    HOEFLING_RANGE,
+    positive,
+    recorded_norm,
+    recorded_range,
+)
+from openretina_widgets.models.training_record import training_record
 
-HOEFLING_RANGE = ((-0.654, 6.269), (-0.913, 6.269))
-"""Smallest and largest value of green and UV, z-scored, in Höfling et al. 2024 (eLife 13:e86860)"""
-HOEFLING_NORM = 30.0
-"""L2 norm that the stimuli optimised in Höfling et al. 2024 are held to."""
-FRAME_RATE = 30.0
-"""Frames per second of a model whose checkpoint does not say (Hz)."""
+__all__ = ["HOEFLING_NORM", "HOEFLING_RANGE", "described", "stimulus_and_neurons"]
 
 # Response classes of the 46 groups of Baden et al. 2016 (Nature 529:345), by their last group.
 _BADEN_CLASSES = (
@@ -56,25 +59,49 @@ def described(
         raise CheckpointError(
             f"data_info: input_shape {short(stated)} does not fit in_shape {in_shape}"
         )
-    of_mouse = channel == 2  # green and UV: the only two-channel data of OpenRetina
-    recorded = data_info.get("sessions_kwargs")
-    recorded = recorded if isinstance(recorded, dict) else {}
     return {
         "input_shape": (channel, height, width),
+        **stimulus_and_neurons(data_info, n_channels=channel, n_neurons=n_neurons),
+    }
+
+
+def stimulus_and_neurons(
+    data_info: Mapping[str, Any], *, n_channels: int, n_neurons: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return what is recorded of stimulus, neurons and training, as arguments of `RetinaModel`.
+
+    What is missing, or is not of the expected form, counts as not known.
+
+    Parameters
+    ----------
+    data_info
+        The ``data_info`` of a checkpoint as plain data, or that of a live OpenRetina model.
+    n_channels
+        Number of channels of the stimulus.
+    n_neurons
+        Number of neurons of each session, in the order of the model.
+    """
+    recorded = data_info.get("sessions_kwargs")
+    recorded = recorded if isinstance(recorded, Mapping) else {}
+    limits, source = recorded_range(data_info, n_channels)
+    of_mouse = n_channels == 2  # green and UV: the only two-channel data of OpenRetina
+    return {
         "sessions": {
             session: _neurons(n, recorded.get(session), of_mouse=of_mouse)
             for session, n in n_neurons.items()
         },
-        "frame_rate": _positive(data_info.get("stimulus_rate_hz")) or FRAME_RATE,
-        "pixel_size_um": _positive(data_info.get("retina_pixel_size_um")),
-        "stimulus_range": HOEFLING_RANGE if of_mouse else None,
-        "stimulus_norm": HOEFLING_NORM if of_mouse else None,
+        "frame_rate": positive(data_info.get("stimulus_rate_hz")),
+        "pixel_size_um": positive(data_info.get("retina_pixel_size_um")),
+        "stimulus_range": limits,
+        "stimulus_range_source": source,
+        "stimulus_norm": recorded_norm(data_info, n_channels),
+        "training": training_record(data_info, n_neurons),
     }
 
 
 def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
     """Return what ``sessions_kwargs`` records of each neuron of a session."""
-    info = info if isinstance(info, dict) else {}
+    info = info if isinstance(info, Mapping) else {}
     groups = _per_neuron(info.get("group_assignment"), n_neurons)
     rois = _per_neuron(info.get("roi_ids"), n_neurons)
     cells = _per_neuron(info.get("cell_indices"), n_neurons)
@@ -82,11 +109,13 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
     neurons = []
     for i in range(n_neurons):
         cell_type, notes = "", []
-        if isinstance(groups[i], int) and groups[i] > 0:  # -1 and 0 mean: not assigned
-            cell_type = f"group {groups[i]}"
-            if of_mouse and (response_class := _baden_class(groups[i])):
-                cell_type = f"G{groups[i]} {response_class}"
-                notes.append(f"functional group {groups[i]} of Baden et al. 2016")
+        if isinstance(groups[i], str):  # a name, as this package's own data have them
+            cell_type = groups[i]
+        elif (group := positive(groups[i])) is not None:  # -1 and 0 mean: not assigned
+            cell_type = f"group {group:g}"
+            if of_mouse and (response_class := _baden_class(group)):
+                cell_type = f"G{group:g} {response_class}"
+                notes.append(f"functional group {group:g} of Baden et al. 2016")
         if rois[i] is not None:
             notes.append(f"ROI {rois[i]}")
         if cells[i] is not None:
@@ -98,19 +127,13 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
     return neurons
 
 
-def _baden_class(group: int) -> str:
+def _baden_class(group: float) -> str:
     return next((name for last, name in _BADEN_CLASSES if group <= last), "")
 
 
 def _per_neuron(values: object, n_neurons: int) -> Sequence[Any]:
-    if isinstance(values, np.ndarray) and values.ndim == 1:
+    if isinstance(values, np.ndarray | torch.Tensor) and values.ndim == 1:
         values = values.tolist()
     if isinstance(values, list) and len(values) == n_neurons:
         return values
     return [None] * n_neurons
-
-
-def _positive(value: object) -> float | None:
-    if isinstance(value, int | float) and 0 < value < math.inf:
-        return float(value)
-    return None

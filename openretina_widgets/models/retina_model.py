@@ -2,60 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import nn
 
 from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.models._checks import (
+    checked_channels,
+    checked_input_shape,
+    checked_range,
+    is_index,
+)
+from openretina_widgets.models.card import ModelCard, model_card
+from openretina_widgets.models.data_info import stimulus_and_neurons
+from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.neuron import ModelIdentity, Neuron, cell_types, of_type
+from openretina_widgets.models.probing import Probe
+from openretina_widgets.models.training_record import TrainingRecord
+from openretina_widgets.models.weight_hash import weight_hash
 
-_CHANNEL_NAMES: dict[int, tuple[str, ...]] = {1: ("luminance",), 2: ("green", "UV")}
-_LONGEST_LAG = 1024
+__all__ = ["ModelIdentity", "Neuron", "RetinaModel", "as_retina_model", "frozen"]
+
+_ASSUMED_RATE = 30.0  # Hz, that of most of OpenRetina's data
 _DEFAULT = "default"  # the session of a module without named ones
-
-
-@dataclass(frozen=True)
-class Neuron:
-    """What is known of one neuron.
-
-    Attributes
-    ----------
-    index
-        Position on the neuron axis of the session's response.
-    cell_type
-        Name of the type, ``""`` when it is not known.
-    x_um, y_um
-        Centre of the receptive field in µm on the retina from the middle of the image, x to the
-        right and y up the screen; None when it is not known.
-    note
-        One sentence on what the neuron does.
-    """
-
-    index: int
-    cell_type: str = ""
-    x_um: float | None = None
-    y_um: float | None = None
-    note: str = ""
-
-    @property
-    def label(self) -> str:
-        """Name to show in a list, such as ``"12 · ON transient"``."""
-        return f"{self.index} · {self.cell_type}" if self.cell_type else f"{self.index}"
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """Which model gave a result: its name, where it came from and the hash of its weights."""
-
-    name: str
-    source: str
-    weight_hash: str
 
 
 class RetinaModel(nn.Module):
@@ -79,15 +51,30 @@ class RetinaModel(nn.Module):
     name, source, description
         What the model is called, where it came from, and a sentence about it.
     frame_rate
-        Frames of the stimulus per second (Hz).
+        Frames of the stimulus per second (Hz). When it is not known, 30 is assumed, and
+        `frame_rate_known` says so.
     pixel_size_um
         Size of a stimulus pixel on the retina (µm); None when it is not known.
     channels
         Names of the stimulus channels.
     stimulus_range
-        Smallest and largest value of each channel, in the units that the model was trained on.
+        Smallest and largest value of each channel, in the units that the model was trained on;
+        None when it is not known.
+    stimulus_range_source
+        How the range is known, in words.
     stimulus_norm
         L2 norm that optimised stimuli of this model are held to; None for no such bound.
+    training
+        What is recorded of the training; the card tells it.
+
+    Notes
+    -----
+    What is not given is taken from the ``data_info`` of a live OpenRetina model, where it has
+    one, as it is from that of a checkpoint. The stimulus range is the first of these that is
+    there: the ``stimulus_range`` that the data state; the range of pixel values, normalised as
+    the data record it of the training stimuli (``stim_mean``, ``stim_std``); for the green and UV
+    of OpenRetina's data, the documented default of Höfling et al. 2024. `stimulus_range_source`
+    says which it was; see `openretina_widgets.models.stimulus_range`.
 
     Attributes
     ----------
@@ -112,29 +99,22 @@ class RetinaModel(nn.Module):
         name: str = "",
         source: str = "",
         description: str = "",
-        frame_rate: float = 30.0,
+        frame_rate: float | None = None,
         pixel_size_um: float | None = None,
         channels: Sequence[str] | None = None,
         stimulus_range: Sequence[tuple[float, float]] | None = None,
+        stimulus_range_source: str = "",
         stimulus_norm: float | None = None,
+        training: TrainingRecord | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
             raise TypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
         self.module = module
-        self.input_shape = _checked_input_shape(input_shape, module)
+        self.input_shape = checked_input_shape(input_shape, module)
         self.name = name or type(module).__name__
         self.source = source or f"live {type(module).__module__}.{type(module).__qualname__}"
         self.description = description
-        self.frame_rate = check_positive(frame_rate, "frame_rate")
-        self.pixel_size_um = (
-            None if pixel_size_um is None else check_positive(pixel_size_um, "pixel_size_um")
-        )
-        self.stimulus_norm = (
-            None if stimulus_norm is None else check_positive(stimulus_norm, "stimulus_norm")
-        )
-        self.channels = _checked_channels(channels, self.input_shape[0])
-        self.stimulus_range = _checked_range(stimulus_range, self.channels)
         self._takes_data_key = "data_key" in inspect.signature(module.forward).parameters
         # The module is not told a name that is ours.
         self._nameless = None if _DEFAULT in _readout_names(module) else _DEFAULT
@@ -147,22 +127,53 @@ class RetinaModel(nn.Module):
                 "no data_key to tell them apart"
             )
         self.sessions: tuple[str, ...] = tuple(counts)
+        self.channels = checked_channels(channels, self.input_shape[0])
         self.lag = 0
         self._neurons: dict[str, tuple[Neuron, ...]] = {}
-        self.lag, measured = self._measure_lag(self.sessions[0])
+        self._ask_for_neurons(counts)
+        own = self._own_record()
+        if sessions is None and own:
+            self._neurons = {session: tuple(known) for session, known in own["sessions"].items()}
+        if stimulus_range is None and own:
+            stimulus_range = own["stimulus_range"]
+            stimulus_range_source = own["stimulus_range_source"]
+        self.stimulus_range = checked_range(stimulus_range, self.channels)
+        self.stimulus_range_source = stimulus_range_source or (
+            "not known" if self.stimulus_range is None else "stated when the model was opened"
+        )
+        self.training_record: TrainingRecord = training or own.get("training", TrainingRecord())
+        rate = own.get("frame_rate") if frame_rate is None else frame_rate
+        self.frame_rate_known = rate is not None
+        self.frame_rate = check_positive(_ASSUMED_RATE if rate is None else rate, "frame_rate")
+        size = own.get("pixel_size_um") if pixel_size_um is None else pixel_size_um
+        self.pixel_size_um = None if size is None else check_positive(size, "pixel_size_um")
+        norm = own.get("stimulus_norm") if stimulus_norm is None else stimulus_norm
+        self.stimulus_norm = None if norm is None else check_positive(norm, "stimulus_norm")
+
+    def _ask_for_neurons(self, counts: Mapping[str, int | Sequence[Neuron] | None]) -> None:
+        """Measure the lag, and count the neurons where nobody said how many there are."""
+        probe = Probe(self.module, self._answer, self.input_shape, self.dtype, self.device)
+        self.lag, measured = probe.lag_and_neurons(self.sessions[0])
         for session, neurons in counts.items():
             if neurons is None:
-                n = measured if session == self.sessions[0] else self._measure_neurons(session)
-                neurons = n
+                first = session == self.sessions[0]
+                neurons = measured if first else probe.response(self.lag + 1, session).shape[2]
             if isinstance(neurons, int):
-                self._neurons[session] = tuple(Neuron(index) for index in range(neurons))
-            else:
-                self._neurons[session] = tuple(neurons)
+                neurons = [Neuron(index) for index in range(neurons)]
+            self._neurons[session] = tuple(neurons)
         if (stated := self.n_neurons(self.sessions[0])) != measured:
             raise ValueError(
                 f"sessions: {self.sessions[0]!r} was said to hold {stated} neurons, but the model "
                 f"answers with {measured}"
             )
+
+    def _own_record(self) -> dict[str, Any]:
+        """Return what a live OpenRetina model records of itself, empty where it does not."""
+        info = getattr(self.module, "data_info", None)
+        if not isinstance(info, Mapping) or not info:
+            return {}
+        counts = {session: len(neurons) for session, neurons in self._neurons.items()}
+        return stimulus_and_neurons(info, n_channels=self.input_shape[0], n_neurons=counts)
 
     # What the model is -----------------------------------------------------------------------
 
@@ -185,19 +196,23 @@ class RetinaModel(nn.Module):
     @property
     def weight_hash(self) -> str:
         """First 16 hexadecimal digits of the SHA-256 of all weights, the same on every device."""
-        digest = hashlib.sha256()
-        for key, tensor in sorted(self.module.state_dict().items()):
-            if not isinstance(tensor, torch.Tensor):
-                continue
-            digest.update(f"{key}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-            raw = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(raw.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        module = self.module
+        while isinstance(module, RetinaModel):  # wrapped twice, it is still the same model
+            module = module.module
+        return weight_hash(module)
 
     @property
     def identity(self) -> ModelIdentity:
         """Name, source and weight hash, as results carry them."""
         return ModelIdentity(self.name, self.source, self.weight_hash)
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is, to read or to print; the weights are hashed for it each time."""
+        return model_card(self)
+
+    def _repr_html_(self) -> str:
+        return self.card.html()
 
     def n_neurons(self, data_key: str | None = None) -> int:
         """Return the number of neurons of a session."""
@@ -206,6 +221,30 @@ class RetinaModel(nn.Module):
     def neurons(self, data_key: str | None = None) -> tuple[Neuron, ...]:
         """Return what is known of each neuron of a session."""
         return self._neurons[self.session(data_key)]
+
+    def cell_types(self, data_key: str | None = None) -> dict[str, list[int]]:
+        """Return the neurons of each known cell type of a session, by the name of the type."""
+        return cell_types(self.neurons(data_key))
+
+    def neurons_of(self, cell_type: str, *, data_key: str | None = None) -> list[int]:
+        """Return the indices of the neurons of a cell type, as `neurons` arguments take them.
+
+        Parameters
+        ----------
+        cell_type
+            Name of a type, such as ``"ON sustained"`` or ``"G5 OFF"``, or whole words of it:
+            ``"G5"``; ``"OFF"`` for every OFF type. Capitals do not matter.
+        data_key
+            Session, the first one for None.
+
+        Raises
+        ------
+        TypeError
+            If `cell_type` is no text.
+        ValueError
+            If the session has no such type, or no type is known; the message names the nearest.
+        """
+        return of_type(self.neurons(data_key), cell_type)
 
     def session(self, data_key: str | None = None) -> str:
         """Return the name of a session, the first one for None.
@@ -232,7 +271,7 @@ class RetinaModel(nn.Module):
             If a neuron does not exist in the session; the message names the nearest that does.
         """
         session = self.session(data_key)
-        if _is_index(neurons):
+        if is_index(neurons):
             chosen = [neurons]
         elif isinstance(neurons, Iterable) and not isinstance(neurons, str):
             chosen = list(neurons)
@@ -242,7 +281,7 @@ class RetinaModel(nn.Module):
         if not chosen:
             raise ValueError("neurons: expected at least one neuron, got none")
         for neuron in chosen:
-            if not _is_index(neuron):
+            if not is_index(neuron):
                 raise TypeError(f"neurons: expected whole numbers, got {neuron!r}")
             if not -n <= neuron < n:
                 nearest = 0 if neuron < 0 else n - 1
@@ -325,53 +364,6 @@ class RetinaModel(nn.Module):
         yield from self.module.parameters()
         yield from self.module.buffers()
 
-    def _probe(self, time_steps: int, session: str) -> torch.Tensor:
-        channel, height, width = self.input_shape
-        shape = (1, channel, time_steps, height, width)
-        with torch.no_grad(), frozen(self.module):
-            zeros = torch.zeros(shape, dtype=self.dtype, device=self.device)
-            try:
-                response = self._answer(zeros, session)
-            except (RuntimeError, LookupError, ValueError, AssertionError) as error:
-                raise _NoAnswer(f"{type(error).__name__}: {error}") from error
-        if not isinstance(response, torch.Tensor):
-            raise TypeError(
-                f"module: expected a response tensor, got {type(response).__name__} for a stimulus "
-                f"of shape {shape}"
-            )
-        if response.ndim != 3 or response.shape[0] != 1:
-            raise ValueError(
-                "module: expected a response (batch, time, neuron), got shape "
-                f"{tuple(response.shape)} for a stimulus of shape {shape}"
-            )
-        return response
-
-    def _measure_lag(self, session: str) -> tuple[int, int]:
-        """Return the lag and the number of neurons, from the shortest stimulus that works."""
-        time_steps, failure = 1, None
-        while time_steps <= _LONGEST_LAG:
-            try:
-                response = self._probe(time_steps, session)
-            except _NoAnswer as error:  # too short for its convolutions, or for its own checks
-                failure = error
-            else:
-                if (frames := response.shape[1]) > 0:
-                    if self._probe(time_steps + 3, session).shape[1] != frames + 3:
-                        raise ValueError(
-                            "module: expected each further stimulus frame to give one further "
-                            f"response frame; {time_steps} frames gave {frames}, "
-                            f"{time_steps + 3} did not give {frames + 3}"
-                        )
-                    return time_steps - frames, response.shape[2]
-            time_steps *= 2
-        raise ValueError(
-            f"module: it answered no stimulus of 1 to {_LONGEST_LAG} frames of "
-            f"(channel, height, width) = {self.input_shape}; its last words: {failure}"
-        ) from failure
-
-    def _measure_neurons(self, session: str) -> int:
-        return self._probe(self.lag + 1, session).shape[2]
-
     def _check_length(self, time_steps: int, argument: str) -> None:
         if time_steps <= self.lag:
             raise ValueError(
@@ -388,10 +380,6 @@ class RetinaModel(nn.Module):
         )
 
 
-class _NoAnswer(ValueError):
-    """The wrapped module refused a stimulus; the message is its own."""
-
-
 def as_retina_model(model: Any) -> RetinaModel:
     """Return a `RetinaModel`: the one given, or a live OpenRetina model with this face.
 
@@ -403,107 +391,6 @@ def as_retina_model(model: Any) -> RetinaModel:
         If the module does not say its stimulus shape; wrap it in `RetinaModel` with `input_shape`.
     """
     return model if isinstance(model, RetinaModel) else RetinaModel(model)
-
-
-# A model that is frozen for a run ------------------------------------------------------------
-
-
-@dataclass
-class _Hold:
-    """A part of a module, its flag before the first of its current runs, and how many these are."""
-
-    part: nn.Module | nn.Parameter
-    before: bool
-    runs: int = 0
-
-
-# By part, not by model: two wrappers of one module share its parts. A dictionary of weak references
-# would compare parameters value by value, hence the identities.
-_holds: dict[int, _Hold] = {}
-_holds_lock = threading.RLock()  # a generator collected as garbage may leave while another enters
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Hold a module in eval mode without parameter gradients, and hand it back as it was.
-
-    Runs may overlap, also in several threads and on several wrappers of one module: the last one
-    to leave restores each part.
-    """
-    parts: list[nn.Module | nn.Parameter] = [*module.modules(), *module.parameters()]
-    with _holds_lock:
-        for part in parts:
-            if id(part) not in _holds:
-                _holds[id(part)] = _Hold(part, _set_flag(part, False))
-            _holds[id(part)].runs += 1
-    try:
-        yield
-    finally:
-        with _holds_lock:
-            for part in parts:
-                hold = _holds[id(part)]
-                hold.runs -= 1
-                if hold.runs == 0:
-                    del _holds[id(part)]
-                    _set_flag(part, hold.before)
-
-
-def _set_flag(part: nn.Module | nn.Parameter, flag: bool) -> bool:
-    """Set a module's `training` or a parameter's `requires_grad`; return what it was before."""
-    if isinstance(part, nn.Module):
-        before, part.training = part.training, flag
-        return before
-    before = part.requires_grad
-    part.requires_grad_(flag)
-    return before
-
-
-# Checks of arguments -------------------------------------------------------------------------
-
-
-def _is_index(value: object) -> TypeGuard[int]:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, int) or (hasattr(value, "__index__") and not hasattr(value, "__len__"))
-
-
-def _checked_input_shape(
-    input_shape: tuple[int, int, int] | None, module: nn.Module
-) -> tuple[int, int, int]:
-    if input_shape is None:
-        if not callable(own := getattr(module, "stimulus_shape", None)):
-            raise ValueError(
-                "input_shape: expected (channel, height, width), since "
-                f"{type(module).__name__} has no stimulus_shape() to ask"
-            )
-        _, channel, _, height, width = own(time_steps=2)
-        input_shape = (channel, height, width)
-    shape = tuple(int(n) for n in input_shape)
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"input_shape: expected (channel, height, width), got {input_shape!r}")
-    return shape
-
-
-def _checked_channels(channels: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    if channels is None:
-        return _CHANNEL_NAMES.get(n, tuple(f"channel {i}" for i in range(n)))
-    if len(channels) != n or isinstance(channels, str):
-        raise ValueError(f"channels: expected {n} names, got {channels!r}")
-    return tuple(channels)
-
-
-def _checked_range(
-    stimulus_range: Sequence[tuple[float, float]] | None, channels: tuple[str, ...]
-) -> tuple[tuple[float, float], ...] | None:
-    if stimulus_range is None:
-        return None
-    limits = tuple((float(low), float(high)) for low, high in stimulus_range)
-    if len(limits) != len(channels) or not all(low < high for low, high in limits):
-        raise ValueError(
-            f"stimulus_range: expected (low, high) with low < high for each of {channels}, "
-            f"got {stimulus_range!r}"
-        )
-    return limits
 
 
 def _sessions_of(module: nn.Module) -> dict[str, int | Sequence[Neuron] | None]:

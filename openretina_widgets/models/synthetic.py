@@ -346,5 +346,6 @@ def load_synthetic(*, seed: int = 0, device: str | torch.device = "cpu") -> Reti
         pixel_size_um=PIXEL_UM,
         channels=CHANNELS,
         stimulus_range=[(-1.0, 1.0)] * len(CHANNELS),
+        stimulus_range_source="the definition of this retina: Weber contrast around grey 0",
         stimulus_norm=15.0,
     ).eval()

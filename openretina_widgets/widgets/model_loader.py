@@ -12,6 +12,7 @@ import torch
 import traitlets
 
 from openretina_widgets.jobs import Job
+from openretina_widgets.models.card import printable
 from openretina_widgets.models.loading import EMBEDDED, load_model
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
@@ -127,21 +128,27 @@ class ModelLoader(Composition):
 
 
 def model_card(model: RetinaModel) -> str:
-    """Return what a model is, as HTML in which everything from the model is escaped."""
-    _, height, width = model.input_shape
-    parameters = sum(parameter.numel() for parameter in model.module.parameters())
-    neurons = sum(model.n_neurons(session) for session in model.sessions)
-    size = model.pixel_size_um
+    """Return what a model is, as HTML in which everything from the model is escaped.
+
+    The main facts, and the whole card below them, folded.
+    """
+    card = model.card
+    _, height, width = card.input_shape
+    size = card.pixel_size_um
     pixel = f"{size:g} µm a pixel" if size else "pixel size not known"
     facts = [
-        f"sessions {len(model.sessions)}, neurons {neurons}",
-        f"{' + '.join(model.channels)}, {height} × {width} pixels, {pixel}",
-        f"{model.frame_rate:g} Hz, lag {model.lag} frames ({model.lag_ms:.0f} ms)",
-        f"{parameters:,} parameters, weights {model.weight_hash}",
+        f"sessions {len(card.sessions)}, neurons {card.n_neurons}",
+        f"{' + '.join(card.channels)}, {height} × {width} pixels, {pixel}",
+        f"{card.frame_rate:g} Hz, lag {card.lag} frames ({card.lag_ms:.0f} ms)",
+        f"{card.n_parameters:,} parameters, weights {card.weight_hash}",
     ]
-    head = f"<b>{html.escape(model.name)}</b> · {html.escape(model.source)}"
-    description = f"<br>{html.escape(model.description)}" if model.description else ""
-    return f"{head}{description}<br>{html.escape(' · '.join(facts))}"
+    head = f"<b>{html.escape(printable(card.name))}</b> · {html.escape(printable(card.source))}"
+    description = f"<br>{html.escape(printable(card.description))}" if card.description else ""
+    return (
+        f"{head}{description}<br>{html.escape(printable(' · '.join(facts)))}"
+        '<details><summary style="cursor:pointer">The whole card</summary>'
+        f"{card.html()}</details>"
+    )
 
 
 def _devices() -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 import traitlets
 
 from openretina_widgets import NeuronPicker, RetinaModel
+from openretina_widgets.models import Neuron
 from tests.widgets.conftest import LinearNonlinear
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -43,6 +44,74 @@ def test_filter_keeps_the_choice_and_finds_words(small_model: RetinaModel) -> No
     assert "No neuron matches" in picker._note.value
     picker._filter.value = ""
     assert picker._list.value == 2
+    picker.close()
+
+
+def test_filter_by_cell_type(synthetic: RetinaModel) -> None:
+    picker = NeuronPicker(synthetic, neuron=0, cell_type="OFF transient")
+    expected = synthetic.neurons_of("OFF transient")
+    assert [index for _, index in picker._list.options] == expected
+    assert picker._type.value == "OFF transient"
+    assert (picker.neuron, picker._list.value) == (0, None)  # it lists, it does not choose
+    picker._type.value = "ON-OFF"
+    assert picker.cell_type == "ON-OFF"
+    assert [index for _, index in picker._list.options] == synthetic.neurons_of("ON-OFF")
+    picker._filter.value = str(expected[0])  # both filters hold
+    assert picker._list.options == ()
+    assert "choose another type" in picker._note.value
+    picker._filter.value = ""
+    picker.cell_type = ""
+    assert len(picker._list.options) == 84
+    assert picker._list.value == 0
+    picker.close()
+
+
+def test_types_are_listed_with_their_number(small_model: RetinaModel) -> None:
+    picker = NeuronPicker(small_model)
+    assert picker._type.options == (
+        ("all", ""),
+        ("ON sustained · 1 neuron", "ON sustained"),
+        ("OFF <b>transient</b> · 1 neuron", "OFF <b>transient</b>"),
+    )
+    with pytest.raises(traitlets.TraitError, match="there is no cell type 'ON'; the nearest is"):
+        picker.cell_type = "ON"
+    assert picker.cell_type == picker._type.value == ""
+    picker.close()
+
+
+def test_types_of_another_session_or_model(
+    small_model: RetinaModel, two_sessions: RetinaModel
+) -> None:
+    picker = NeuronPicker(small_model, cell_type="ON sustained")
+    picker.show_model(two_sessions)
+    assert picker.cell_type == ""
+    assert picker._type.options == (("not known", ""),)
+    assert picker._type.disabled
+    picker.data_key = "tiny"
+    assert [label for label, _ in picker._list.options] == ["0"]
+    picker.close()
+
+
+def test_type_is_kept_in_a_session_that_has_it_and_dropped_in_one_that_has_not() -> None:
+    class Three(LinearNonlinear):
+        def forward(self, stimulus, data_key=None):  # type: ignore[no-untyped-def,override]
+            return super().forward(stimulus)
+
+    def named(*types: str) -> list[Neuron]:
+        return [Neuron(i, name) for i, name in enumerate(types)]
+
+    sessions = {
+        "a": named("ON", "OFF", "ON"),
+        "b": named("OFF", "ON", "OFF"),
+        "c": named("", "", ""),
+    }
+    picker = NeuronPicker(
+        RetinaModel(Three(), input_shape=(2, 6, 5), sessions=sessions), cell_type="ON"
+    )
+    picker.data_key = "b"
+    assert (picker.cell_type, [i for _, i in picker._list.options]) == ("ON", [1])
+    picker.data_key = "c"
+    assert (picker.cell_type, [i for _, i in picker._list.options]) == ("", [0, 1, 2])
     picker.close()
 
 

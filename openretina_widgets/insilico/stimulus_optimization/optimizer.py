@@ -23,7 +23,8 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     stimulus_norm,
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
-from openretina_widgets.models.retina_model import RetinaModel, frozen
+from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.retina_model import RetinaModel
 
 Steps = Generator[Step, str | None, OptimizationResult]
 OptimizerInit = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
