@@ -13,7 +13,7 @@ from openretina_widgets.widgets.composition import Composition
 
 MOST_POINTS = 2000  # more take the browser longer to draw than a picture may last
 
-_MARGIN = {"top": 8, "bottom": 44, "left": 74, "right": 14}
+_MARGIN = {"top": 8, "bottom": 46, "left": 86, "right": 14}
 
 
 class Chart(Composition):
@@ -73,13 +73,15 @@ class Chart(Composition):
             scale=self.y_scale,
             side="left",
             label=y_label,
-            label_offset="58px",
+            label_offset="70px",
             grid_lines="none",
         )
-        x_axis = bqplot.Axis(scale=self.x_scale, label=x_label, grid_lines="none")
+        self._x_axis = bqplot.Axis(
+            scale=self.x_scale, label=x_label, label_offset="34px", grid_lines="none"
+        )
         self._figure = bqplot.Figure(
             marks=[self._shade, *self._lines],
-            axes=[x_axis, self._y_axis],
+            axes=[self._x_axis, self._y_axis],
             animation_duration=0,
             padding_x=0.0,
             padding_y=0.0,
@@ -107,6 +109,8 @@ class Chart(Composition):
         """Fix the x axis, so that it does not move while the lines grow."""
         with self.x_scale.hold_sync():
             self.x_scale.min, self.x_scale.max = float(start), float(stop)
+        ticks = round_ticks(start, stop)
+        _set_ticks(self._x_axis, [tick for tick in ticks if start <= tick <= stop])
 
     def _fit(self, values: np.ndarray) -> None:
         finite = values[np.isfinite(values)]
@@ -114,9 +118,7 @@ class Chart(Composition):
         if self._y_axis.tick_values is None or list(self._y_axis.tick_values) != ticks:
             with self.y_scale.hold_sync():
                 self.y_scale.min, self.y_scale.max = ticks[0], ticks[-1]
-            with self._y_axis.hold_sync():
-                self._y_axis.tick_values = ticks
-                self._y_axis.tick_format = tick_format(ticks)
+            _set_ticks(self._y_axis, ticks)
 
     def clear(self) -> None:
         """Take all lines away; the axes stay."""
@@ -124,6 +126,14 @@ class Chart(Composition):
             with mark.hold_sync():
                 mark.x, mark.y = [], []
         self._fit(np.empty(0))
+
+
+def _set_ticks(axis: bqplot.Axis, ticks: list[float]) -> None:
+    # In two messages, the format first: bqplot writes new ticks with a delay, in the format that
+    # it has when they come, and within one message the order is left to chance.
+    if len(ticks) > 1:
+        axis.tick_format = tick_format(ticks)
+    axis.tick_values = ticks
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:

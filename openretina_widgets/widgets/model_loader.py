@@ -1,33 +1,37 @@
-"""Open a model by name or path, on a device, and see what it is."""
+"""Open a model by name, path, upload or variable, on a device, and see what it is."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from typing import Any
 
 import ipywidgets as ipw
 import torch
 import traitlets
+from IPython.core.getipython import get_ipython
 
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.card import printable
 from openretina_widgets.models.loading import EMBEDDED, load_model
-from openretina_widgets.models.retina_model import RetinaModel
+from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.file_upload import FileUpload
+
+_VARIABLE = "variable "  # before the name of a variable of the notebook
 
 
 class ModelLoader(Composition):
-    """Opens the embedded retina, or an OpenRetina checkpoint by its path.
+    """Opens the embedded retina, a checkpoint, or a model that the notebook has in a variable.
 
-    Loading takes place in a worker thread; what goes wrong is said in the widget.
+    Loading takes place in a worker thread and can be cancelled; what goes wrong is said in the
+    widget, and the model that was open stays.
 
     Parameters
     ----------
     source
-        Opened at once: ``"synthetic"`` or the path of a checkpoint. None to wait for a press on
-        Load.
+        Opened at once: a name or path for `load_model`. None to wait for a press on Load.
     device
         Device chosen at first.
 
@@ -35,6 +39,8 @@ class ModelLoader(Composition):
     ----------
     model : RetinaModel or None
         The model that was opened last; may be observed.
+    job : Job or None
+        The opening that is going on, or the last one.
 
     Raises
     ------
@@ -43,14 +49,15 @@ class ModelLoader(Composition):
     """
 
     job: Job[Any, RetinaModel] | None = None
+    _shell: Any = None  # of the notebook; None in plain Python, and once closed
     model = traitlets.Instance(RetinaModel, allow_none=True)
 
     def __init__(self, source: str | None = EMBEDDED, *, device: str = "cpu") -> None:
         model = None if source is None else load_model(source, device=device)
+        self._stoppers: list[Callable[[], Job[Any, Any] | None]] = []
         self._source = ipw.Combobox(
             value=source or "",
-            options=[EMBEDDED],
-            placeholder="synthetic, or the path of a checkpoint",
+            placeholder="a name, the path of a checkpoint, or a variable",
             ensure_option=False,
             description="Model",
             layout=ipw.Layout(flex="1 1 320px", min_width="0"),
@@ -60,67 +67,129 @@ class ModelLoader(Composition):
             options=_devices(),
             value=str(device),
             description="on",
-            layout=ipw.Layout(width="150px"),
+            layout=ipw.Layout(width="230px"),
         )
         self._device.style.description_width = "24px"
-        self._load = ipw.Button(
-            description="Load",
-            icon="folder-open",
-            tooltip="Open the model",
-            layout=ipw.Layout(width="112px"),
-        )
-        self._card = ipw.HTML(layout=ipw.Layout(width="100%", min_height="66px"))
+        self._load = _button("Load", "folder-open", "Open the model")
+        self._cancel = _button("Cancel", "times", "Give it up; the model that was open stays")
+        self._cancel.disabled = True
+        self._upload = FileUpload(label="Upload …", accept=".ckpt,.pt")
+        self._card = ipw.HTML(layout=ipw.Layout(width="auto", min_height="66px"))
         row = ipw.HBox(
-            [self._source, self._device, self._load],
+            [self._source, self._device, self._load, self._cancel, self._upload],
             layout=ipw.Layout(width="100%", flex_flow="row wrap"),
         )
         super().__init__((row, self._card))
         self.add_class("orw-loader")
         self._load.on_click(lambda _: self._main_loop.call(self._pressed))
+        self._cancel.on_click(lambda _: self.cancel())
+        self._upload.observe(self._uploaded, "path")
+        self._shell = get_ipython()
+        if self._shell is not None:
+            self._shell.events.register("post_run_cell", self._list_sources)
+        self._list_sources()
         self._say("Choose a model and press Load.")
         self.model = model
 
     def load(self, source: str, *, device: str = "cpu") -> Job[Any, RetinaModel]:
         """Open a model in a worker thread; ``await`` the job for it.
 
-        What goes wrong is shown in the widget and raised by ``await``.
+        Runs of linked widgets are stopped first; see `stop_first`. What goes wrong is shown in the
+        widget and raised by ``await``.
+
+        Parameters
+        ----------
+        source
+            A name or path for `load_model`, or ``"variable net"`` for the model in the variable
+            `net` of the notebook, which stays on its device.
+        device
+            Where the weights go.
         """
         if self.job is not None:
             self.job.close()
-        self._load.disabled = True
+        stopping = [run for run in (stop() for stop in self._stoppers) if run is not None]
+        self._load.disabled, self._cancel.disabled = True, False
         self._say(f"Opening {source} …")
+        live = self._live_model(source) if source.startswith(_VARIABLE) else None
 
         def opening() -> Generator[None, str | None, RetinaModel]:
+            for run in stopping:
+                run.wait()
             yield
+            if live is not None:
+                return live()
             return load_model(source, device=device)
 
         self.job = Job(opening, on_done=self._opened, name="open a model").start()
         return self.job
 
+    def cancel(self) -> None:
+        """Give up the opening that is going on."""
+        if self.job is not None:
+            self.job.cancel("cancelled by the user")
+
+    def stop_first(self, stop: Callable[[], Job[Any, Any] | None]) -> None:
+        """Call `stop` before a model is opened, and wait for the end of the run that it returns.
+
+        Two runs would share the machine, and a run on the model that goes away would be lost.
+        """
+        self._stoppers.append(stop)
+
     def close(self) -> None:
         """Close the widget; a model that is being opened is given up."""
         if self.job is not None:
             self.job.close()
+        if self._shell is not None:
+            self._shell.events.unregister("post_run_cell", self._list_sources)
+            self._shell = None
         super().close()
 
     def _pressed(self) -> None:
         self.load(self._source.value.strip(), device=self._device.value)
 
+    def _uploaded(self, change: Any) -> None:
+        self._source.value = str(change["new"])
+        self._pressed()
+
     def _opened(self, job: Job[Any, RetinaModel]) -> None:
-        self._load.disabled = False
+        self._load.disabled, self._cancel.disabled = False, True
+        self._device.options = _devices()  # what is free has changed
         try:
             model = job.result()
         except CancelledError:
-            self._say("Stopped before the model was open.")
+            self._say("Cancelled before the model was open.")
+            return
         except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
-            self._say(str(error), failed=True)
-        else:
-            self.model = model
+            still = f" Still open: {self.model.name}." if self.model is not None else ""
+            self._say(f"{error}.{still}" if still else str(error), failed=True)
+            return
+        if model is self.model:
+            self._show_card(model)
+        self.model = model
 
     @traitlets.observe("model")
     def _describe(self, change: Any) -> None:
         if change["new"] is not None:
-            self._card.value = f'<div class="orw-card">{model_card(change["new"])}</div>'
+            self._show_card(change["new"])
+
+    def _show_card(self, model: RetinaModel) -> None:
+        self._card.value = f'<div class="orw-card">{model_card(model)}</div>'
+
+    def _list_sources(self, *_: Any) -> None:
+        """Offer the names, and the notebook's variables that hold a model."""
+        names = list(_models_in(self._shell.user_ns)) if self._shell is not None else []
+        self._source.options = (EMBEDDED, *(_VARIABLE + name for name in names))
+
+    def _live_model(self, source: str) -> Callable[[], RetinaModel]:
+        name = source.removeprefix(_VARIABLE).strip()
+        variables = self._shell.user_ns if self._shell is not None else {}
+
+        def live() -> RetinaModel:
+            if name not in variables:
+                raise ValueError(f"source: the notebook has no variable {name!r}")
+            return as_retina_model(variables[name])
+
+        return live
 
     def _say(self, text: str, *, failed: bool = False) -> None:
         kind, role = ("orw-error", "alert") if failed else ("orw-note", "status")
@@ -151,5 +220,35 @@ def model_card(model: RetinaModel) -> str:
     )
 
 
-def _devices() -> list[str]:
-    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+def _models_in(variables: dict[str, Any]) -> list[str]:
+    return sorted(
+        name
+        for name, value in list(variables.items())
+        if isinstance(value, torch.nn.Module) and not name.startswith("_")
+    )
+
+
+def _devices() -> list[tuple[str, str]]:
+    """Return each device with its free memory, and its name for torch."""
+    free = _free_memory()
+    devices = [("cpu" if free is None else f"cpu, {free / 2**30:.1f} GiB free", "cpu")]
+    for index in range(torch.cuda.device_count()):
+        free, _ = torch.cuda.mem_get_info(index)
+        devices.append((f"cuda:{index}, {free / 2**30:.1f} GiB free", f"cuda:{index}"))
+    return devices
+
+
+def _free_memory() -> int | None:
+    """Return the bytes that programs can still have, where the system says so (Linux)."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":") for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _button(description: str, icon: str, tooltip: str) -> ipw.Button:
+    return ipw.Button(
+        description=description, icon=icon, tooltip=tooltip, layout=ipw.Layout(width="112px")
+    )

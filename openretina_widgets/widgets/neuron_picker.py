@@ -74,7 +74,7 @@ class NeuronPicker(Composition):
         self._drawing = False
         self._session.observe(self._session_chosen, "value")
         self._type.observe(self._type_chosen, "value")
-        self._filter.observe(lambda _: self._draw(), "value")
+        self._filter.observe(self._searched, "value")
         self._list.observe(self._row_chosen, "value")
         self.show_model(self._model, neuron=neuron, data_key=session)
         self.cell_type = cell_type
@@ -136,6 +136,17 @@ class NeuronPicker(Composition):
     def _type_chosen(self, change: Any) -> None:
         if not self._drawing and change["new"] is not None:
             self.cell_type = change["new"]
+            self._choose_listed()
+
+    def _searched(self, _: Any) -> None:
+        self._draw()
+        self._choose_listed()
+
+    def _choose_listed(self) -> None:
+        """Choose the first neuron listed, or a run would take one that is out of sight."""
+        listed = [index for _, index in self._list.options]
+        if listed and self.neuron not in listed:
+            self.neuron = listed[0]
 
     @traitlets.observe("data_key", "neuron", "cell_type")
     def _draw(self, _: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, Literal
 
@@ -66,7 +67,7 @@ class OptimizerSettings(Composition):
         )
         self.max_iterations = _whole("Iterations, most", "The run ends earlier on a plateau")
         self.seed = _whole("Seed", "Of the noise that the run starts from", low=0)
-        self.norm = _number("Norm", "L2 norm of the stimulus in model units; 0 for none")
+        self.norm = _number("Norm", "L2 norm of the stimulus in model units; 0: not bounded")
         self.tv_weight = _number("Total variation", "Weight of the penalty on differences; 0: none")
         self.smooth_ms = _number(
             "Smooth, ms", "SD of a low-pass over time after each step; 0: none"
@@ -124,7 +125,7 @@ class OptimizerSettings(Composition):
             "time_steps": self.frames.value,
             "window": tuple(self.window.value),
             "max_iterations": self.max_iterations.value,
-            "norm": self.norm.value or None,
+            "norm": self.norm.value or math.inf,
             "regularizer": TotalVariationRegularizer(self.tv_weight.value)
             if self.tv_weight.value > 0
             else None,

@@ -46,6 +46,7 @@ class RetinaLab(Composition):
         title = ipw.HTML('<div class="orw-title">Retina lab</div>')
         super().__init__((title, self.loader, self.optimizer))
         self.add_class("orw-lab")
+        self.loader.stop_first(lambda: self.optimizer.stop("another model is opened"))
         self.loader.observe(self._opened, "model")
 
     @property

@@ -76,7 +76,7 @@ class StimulusOptimizer(Composition):
     job : Job or None
         The run that is going on, or the last one.
     model : RetinaModel
-        The model; setting another one resets the widget.
+        The model; setting another one ends the run and clears the pictures. The last result stays.
 
     Examples
     --------
@@ -149,7 +149,7 @@ class StimulusOptimizer(Composition):
         buttons.reset.on_click(lambda _: self._main_loop.call(self._try(self.reset)))
         # These steer the run from whatever thread they are called in, without a detour.
         buttons.pause.on_click(lambda _: self._pause_or_resume())
-        buttons.stop.on_click(lambda _: self._stop())
+        buttons.stop.on_click(lambda _: self.stop())
         self.model = face
         self._show_model(face)
 
@@ -190,6 +190,7 @@ class StimulusOptimizer(Composition):
             raise
         self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
         player = self.player
+        self._running = self.picker.chosen.label
         self.job = job = Job(
             lambda: steps,
             snapshot=PicturesOfRun(
@@ -206,10 +207,27 @@ class StimulusOptimizer(Composition):
         self._buttons.show("paused" if paused else "running")
         return job.start(paused=paused)
 
+    def stop(self, reason: str = "stopped by the user") -> Job[Picture, OptimizationResult] | None:
+        """Ask the run to end and to keep its best; return its job, None if nothing runs.
+
+        Parameters
+        ----------
+        reason
+            Words for `result.stop_reasons`.
+        """
+        if self.job is None or self.job.done():
+            return None
+        self.job.cancel(reason)
+        return self.job
+
     def reset(self) -> None:
         """Stop the run, and take result and pictures away."""
+        self.result = None
+        self._clear()
+
+    def _clear(self) -> None:
         self._end_job()
-        self.job = self.result = None
+        self.job = None
         settings = self._settings.engine_settings()
         self._last_iteration = settings["max_iterations"]
         self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
@@ -249,10 +267,6 @@ class StimulusOptimizer(Composition):
             self.start(paused=True)
         if self.job is not None:
             self.job.step()
-
-    def _stop(self) -> None:
-        if self.job is not None:
-            self.job.cancel("stopped by the user")
 
     # From the run, on the loop ---------------------------------------------------------------
 
@@ -295,9 +309,9 @@ class StimulusOptimizer(Composition):
         self._view.finish(picture_of_result(result))
         self._status.tell(
             "finished",
-            f"Ended: {result.stop_reason}. Shown is the best stimulus, of iteration {best} of "
-            f"{end}: score {score:.4g}, norm {norm:.4g}.",
-            progress=1.0,
+            f"Ended: {result.stop_reason}. Shown is the best stimulus of neuron {self._running}, "
+            f"of iteration {best} of {end}: score {score:.4g}, norm {norm:.4g}.",
+            progress=end / self._last_iteration if job.reason else 1.0,
             figures=self._figures(end, score),
         )
 
@@ -310,10 +324,7 @@ class StimulusOptimizer(Composition):
         threads = ""
         if self._threads is not None and self.model.device.type == "cpu":
             threads = f" with {self._threads} torch thread{'s' if self._threads > 1 else ''}"
-        return (
-            f"{verb} the response of neuron {self.picker.chosen.label} on {self.model.device}"
-            f"{threads}."
-        )
+        return f"{verb} the response of neuron {self._running} on {self.model.device}{threads}."
 
     def _figures(self, iteration: int, score: float = math.nan) -> list[tuple[str, str]]:
         job, last = self.job, self._last_iteration
@@ -348,7 +359,7 @@ class StimulusOptimizer(Composition):
     def _show_model(self, model: RetinaModel) -> None:
         self._view = OptimizerView(model)
         self._display.children = (self._view,)
-        self.reset()
+        self._clear()
 
     def _end_job(self) -> None:
         """End a run for good: it calls back no more, and its model is free."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     optimize_neurons,
 )
 from openretina_widgets.insilico.stimulus_optimization.regularizer import project, stimulus_norm
-from openretina_widgets.models import RetinaModel
+from openretina_widgets.models import RetinaModel, load_model
 from tests.insilico.modules import (
     INPUT_SHAPE,
     LAG,
@@ -232,3 +234,14 @@ def test_what_is_no_model_is_refused():
 def test_a_module_that_does_not_say_its_shape_is_refused():
     with pytest.raises(ValueError, match=r"input_shape: expected .* has no stimulus_shape\(\)"):
         neuron_steps(torch.nn.Identity(), 0)
+
+
+def test_a_setting_that_does_not_exist_is_named_with_the_nearest():
+    with pytest.raises(TypeError, match=r"no setting 'time_step'; the nearest is 'time_steps'"):
+        optimize_neurons(load_model("synthetic"), 3, time_step=30)
+
+
+def test_infinite_norm_is_no_norm():
+    model = load_model("synthetic")
+    result = optimize_neurons(model, 5, norm=math.inf, time_steps=25, max_iterations=30)
+    assert float(result.norm[0]) > 1.5 * model.stimulus_norm

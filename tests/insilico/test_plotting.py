@@ -92,3 +92,10 @@ def test_plot_of_a_grey_stimulus(result):
 def test_plot_refuses_an_element_that_is_not_there(result):
     with pytest.raises(IndexError):
         result.plot(2)
+
+
+def test_a_notebook_shows_the_figure_whatever_the_backend(result):
+    from IPython.core.formatters import DisplayFormatter
+
+    data, _ = DisplayFormatter().format(result.plot())
+    assert data["image/png"].startswith(b"\x89PNG")

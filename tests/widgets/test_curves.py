@@ -76,3 +76,18 @@ def test_axis_moves_only_when_the_data_outgrow_it() -> None:
     chart.clear()
     assert len(chart._lines[0].x) == 0
     chart.close()
+
+
+def test_the_format_of_ticks_is_sent_before_the_ticks() -> None:
+    """bqplot writes new ticks a moment later, in the format that it has when they come."""
+    chart = Chart("Score", x_label="iteration", y_label="score (a.u.)")
+    heard: list[str] = []
+    for axis in (chart._x_axis, chart._y_axis):
+        axis.observe(lambda change: heard.append(change["name"]), ["tick_format", "tick_values"])
+    chart.draw(np.arange(2.0), np.array([0.9195, 0.9197]))
+    chart.limits(0, 3000)
+    assert heard == ["tick_format", "tick_values"] * 2
+    assert chart._x_axis.tick_values.tolist() == [0, 1000, 2000, 3000]
+    chart.limits(0, 1.6333)
+    assert chart._x_axis.tick_values.tolist() == [0, 0.5, 1.0, 1.5]
+    chart.close()

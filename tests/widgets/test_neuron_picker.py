@@ -35,15 +35,18 @@ def test_shows_each_neuron_with_its_known_type(small_model: RetinaModel) -> None
     picker.close()
 
 
-def test_filter_keeps_the_choice_and_finds_words(small_model: RetinaModel) -> None:
+def test_search_chooses_what_it_shows_and_keeps_the_choice_when_nothing_matches(
+    small_model: RetinaModel,
+) -> None:
     picker = NeuronPicker(small_model, neuron=2)
     picker._filter.value = "SUST on"
     assert [index for _, index in picker._list.options] == [0]
-    assert (picker._list.value, picker.neuron) == (None, 2)
+    assert (picker._list.value, picker.neuron) == (0, 0)  # a run takes what is seen
     picker._filter.value = "nothing such"
     assert "No neuron matches" in picker._note.value
+    assert picker.neuron == 0
     picker._filter.value = ""
-    assert picker._list.value == 2
+    assert picker._list.value == 0
     picker.close()
 
 
@@ -52,8 +55,9 @@ def test_filter_by_cell_type(synthetic: RetinaModel) -> None:
     expected = synthetic.neurons_of("OFF transient")
     assert [index for _, index in picker._list.options] == expected
     assert picker._type.value == "OFF transient"
-    assert (picker.neuron, picker._list.value) == (0, None)  # it lists, it does not choose
+    assert (picker.neuron, picker._list.value) == (0, None)  # in code it lists, it does not choose
     picker._type.value = "ON-OFF"
+    assert picker.neuron == synthetic.neurons_of("ON-OFF")[0]
     assert picker.cell_type == "ON-OFF"
     assert [index for _, index in picker._list.options] == synthetic.neurons_of("ON-OFF")
     picker._filter.value = str(expected[0])  # both filters hold
@@ -62,7 +66,7 @@ def test_filter_by_cell_type(synthetic: RetinaModel) -> None:
     picker._filter.value = ""
     picker.cell_type = ""
     assert len(picker._list.options) == 84
-    assert picker._list.value == 0
+    assert picker._list.value == picker.neuron
     picker.close()
 
 

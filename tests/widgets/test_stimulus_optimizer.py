@@ -189,9 +189,10 @@ def test_window_stays_within_the_response(small_model: RetinaModel) -> None:
 
 def test_another_model_takes_over(small_model: RetinaModel, synthetic: RetinaModel) -> None:
     optimizer = StimulusOptimizer(small_model, neuron=2)
-    optimizer.start().result(timeout=60)
+    result = optimizer.start().result(timeout=60)
     optimizer.model = synthetic
-    assert optimizer.result is None
+    assert optimizer.result is result  # it is not lost
+    assert optimizer.job is None
     assert optimizer.picker.model is synthetic
     assert optimizer._settings.norm.value == synthetic.stimulus_norm
     result = optimizer.start().result(timeout=120)
@@ -238,6 +239,39 @@ async def test_the_picture_of_a_pause_is_drawn_whole(small_model: RetinaModel) -
         assert len(score.x) == steps
         job.step()
         await _until(lambda steps=steps: len(score.x) == steps + 1)
+    optimizer.close()
+
+
+def test_norm_zero_is_no_norm(small_model: RetinaModel) -> None:
+    small_model.stimulus_norm = 2.0
+    small_model.stimulus_range = ((-1.0, 1.0), (-1.0, 1.0))
+    optimizer = StimulusOptimizer(small_model, time_steps=9, max_iterations=60)
+    assert optimizer._settings.norm.value == 2.0
+    optimizer._settings.norm.value = 0.0
+    result = optimizer.start().result(timeout=60)
+    assert result.norm[0] > 4.0
+    optimizer.close()
+
+
+def test_what_is_shown_says_whose_it_is(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, neuron=1, time_steps=9)
+    optimizer.start()
+    optimizer.picker.neuron = 2  # chosen while the run of another goes on
+    optimizer.job.result(timeout=60)
+    label = small_model.neurons()[1].label
+    assert f"best stimulus of neuron {label}, of iteration" in optimizer._status.message
+    optimizer.close()
+
+
+async def test_progress_stays_where_a_run_was_stopped(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, max_iterations=10**6, patience=None)
+    job = optimizer.start()
+    await _until(lambda: job.iteration > 5)
+    assert optimizer.stop("enough") is job
+    result = await job
+    assert result.stop_reason == "enough"
+    assert optimizer._status.progress < 0.5
+    assert optimizer.stop() is None
     optimizer.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, SupportsIndex
@@ -9,7 +11,7 @@ from typing import Any, Literal, SupportsIndex
 import torch
 from torch import nn
 
-from openretina_widgets.errors import check_positive
+from openretina_widgets.errors import check_positive, unknown_name
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
 from openretina_widgets.insilico.stimulus_optimization.objective import (
     NeuronsObjective,
@@ -43,7 +45,10 @@ def optimize_neurons(
 ) -> OptimizationResult:
     """Find the best stimulus of each neuron, all at once.
 
-    Arguments, errors and result are those of `neuron_steps`.
+    Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
+    ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
+    ``norm``, ``stimulus_range``, ``learning_rate``, ``optimizer_init_fn``, ``regularizer`` and
+    ``postprocessor``. The elements of the result are the first neuron's seeds, then the second's.
 
     Examples
     --------
@@ -52,6 +57,10 @@ def optimize_neurons(
     >>> result.stimulus.shape
     torch.Size([3, 2, 50, 18, 16])
     """
+    known = [*inspect.signature(neuron_steps).parameters][2:]
+    for name in settings:
+        if name not in known:
+            raise TypeError(unknown_name("optimize_neurons", name, known, "setting"))
     return drain(neuron_steps(model, neurons, **settings))
 
 
@@ -101,7 +110,7 @@ def neuron_steps(
         See `OptimizationStopper`.
     norm, stimulus_range
         L2 norm that each stimulus is held to and limits of each channel; None for those of the
-        model, where it has some.
+        model, where it has some. ``math.inf`` for no norm.
     learning_rate
         Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm,
         else Adam's. None for a tenth of the norm, or of the smallest limit of the range.
@@ -130,7 +139,7 @@ def neuron_steps(
         raise ValueError("learning_rate: leave it out when optimizer_init_fn is given")
     shape = face.stimulus_shape(time_steps)
     bounds = NormAndRange(
-        norm=face.stimulus_norm if norm is None else norm,
+        norm=face.stimulus_norm if norm is None else None if norm == math.inf else norm,
         min_max_values=face.stimulus_range if stimulus_range is None else tuple(stimulus_range),
     )
     if bounds.norm is None and bounds.min_max_values is None and regularizer is None:

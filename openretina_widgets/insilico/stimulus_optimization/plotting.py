@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
         ) from error
     movie = result.stimulus[element].numpy()
     channels = result.channels or tuple(f"channel {c}" for c in range(len(movie)))
-    figure = Figure(figsize=(3.2 * (3 + len(movie)), 3.2), layout="constrained")
+    figure = _shown_by_notebooks(Figure)(
+        figsize=(3.2 * (3 + len(movie)), 3.2), layout="constrained"
+    )
     axes = figure.subplots(1, 3 + len(movie))
     axes[0].plot(result.score_trace[:, element].numpy(), color="black")
     axes[0].set(xlabel="iteration", ylabel="score (a.u.)", title="Score")
@@ -52,3 +55,15 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     axes[2].set(xlabel="time (s)", ylabel="temporal component", title="Temporal")
     axes[2].legend()
     return figure
+
+
+def _shown_by_notebooks(base: type) -> type:
+    """Return a class of figures that a notebook shows, whatever backend matplotlib has."""
+
+    class ShownFigure(base):
+        def _repr_png_(self) -> bytes:
+            picture = io.BytesIO()
+            self.savefig(picture, format="png", dpi=100)
+            return picture.getvalue()
+
+    return ShownFigure
