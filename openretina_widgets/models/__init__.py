@@ -1,6 +1,7 @@
 """Retina models: one face for all of them, and where they come from."""
 
 from openretina_widgets.models.loading import load_core_readout_from_remote, load_model
+from openretina_widgets.models.published import fetch, fetch_steps, published_path
 from openretina_widgets.models.retina_model import (
     ModelIdentity,
     Neuron,
@@ -13,6 +14,9 @@ __all__ = [
     "Neuron",
     "RetinaModel",
     "as_retina_model",
+    "fetch",
+    "fetch_steps",
     "load_core_readout_from_remote",
     "load_model",
+    "published_path",
 ]
