@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from openretina_widgets.errors import Unreachable
 
-__all__ = ["Hub", "Remote", "client_error"]
+__all__ = ["Hub", "Remote", "client_error", "next_address"]
 
 _CONNECT_WITHIN = 5.0  # seconds; a classroom without a network should not have to wait
 _REDIRECTS = 5
@@ -99,10 +99,7 @@ class Hub:
                     return answer
                 if "x-linked-etag" in answer.headers:
                     return answer
-                target = urljoin(url, answer.headers["location"])
-                if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                    raise Unreachable(f"{self.endpoint} leads to {target}, which is not encrypted")
-                url = target
+                url = next_address(url, answer.headers["location"])
         except OfflineModeIsEnabled as error:
             raise Unreachable("HF_HUB_OFFLINE is set") from error
         except client_error() as error:
@@ -135,6 +132,14 @@ class Hub:
     def _headers(self) -> dict[str, str]:
         # Not compressed: bytes are counted, and a range is one of the file.
         return {"user-agent": self.agent, "accept-encoding": "identity"}
+
+
+def next_address(url: str, location: str) -> str:
+    """Return where a redirect leads; from an encrypted address only to another."""
+    target = urljoin(url, location)
+    if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
+        raise Unreachable(f"{url} leads to {target}, which is not encrypted")
+    return target
 
 
 def client_error() -> type[Exception]:

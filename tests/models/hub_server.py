@@ -21,6 +21,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 API = re.compile(rf"/datasets/{DATASET}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 
 
+def asked_for(address: str) -> str:
+    asked = API.fullmatch(address.replace("renamed/it", DATASET))
+    return asked["path"] if asked else ""
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -48,6 +53,7 @@ class HubServer:
     without_ranges: bool = False
     break_after: list[int] = field(default_factory=list)  # bytes of the next answers
     refuse_with: list[int] = field(default_factory=list)  # status of the next answers with a file
+    renamed: bool = False  # the API leads to itself under another name first
     is_hub: bool = True  # else a login page answers to everything
     chunk: int = 1 << 16
     delay: float = 0.0  # seconds between chunks
@@ -94,7 +100,11 @@ def handler_of(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self.send_file(path.removeprefix("/files/"), {})
             elif path.startswith(f"/api/datasets/{DATASET}"):
                 self.tell_api(path)
-            elif (asked := API.fullmatch(path)) and asked["path"] in hub.files:
+            elif hub.renamed and DATASET in path:
+                self.say(307, {"Location": self.path.replace(DATASET, "renamed/it")})
+            elif (asked := API.fullmatch(path.replace("renamed/it", DATASET))) and asked[
+                "path"
+            ] in hub.files:
                 self.resolve(asked["path"])
             else:
                 self.say(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})

@@ -13,7 +13,6 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ import pytest
 import openretina_widgets as orw
 from openretina_widgets.errors import NotFetched, Unreachable
 from openretina_widgets.jobs import Job
-from openretina_widgets.models import hub as hub_module
+from openretina_widgets.models.hub import next_address
 from openretina_widgets.models.published import (
     PUBLISHED,
     cache_folder,
@@ -65,11 +64,12 @@ def parts(cache):
     return list(cache.rglob("*.part"))
 
 
-def python(code: str, *, under: str = "", **environment: str) -> subprocess.Popen[str]:
+def python(code: str, **environment: str) -> subprocess.Popen[str]:
     """Run code in another interpreter, which prints what it finds."""
     return subprocess.Popen(
-        [*under.split(), sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": str(Path(orw.__file__).parents[1]), **environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -214,8 +214,8 @@ def test_progress_rises_to_the_total(hub):
 
 
 def cancel_halfway(hub):
+    reached = []
     with pytest.raises(CancelledError, match=r"cancelled after [\d,]+ of 1,500,000 bytes"):
-        reached = []
         fetch(NAME, progress=reached.append, cancelled=lambda: reached[-1].done > SIZE / 2)
     return reached[-1].done
 
@@ -335,34 +335,23 @@ def test_what_cannot_be_called_is_refused(hub, argument):
 # Several at once -----------------------------------------------------------------------------
 
 FETCH = f"""
+    import sys
     from openretina_widgets.models import fetch
     print("ready", flush=True)
-    input()
+    sys.stdin.read()
     print(fetch({NAME!r}).stat().st_size)
 """
 
 
 def test_two_kernels_at_once_fetch_once(hub):
-    hub.delay = 0.05
-    code = textwrap.dedent(FETCH).replace("input()", "import sys; sys.stdin.read()")
-    kernels = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(Path(orw.__file__).parents[1])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    hub.delay = 0.15  # long enough for the second to come while the first is at it
+    kernels = [python(FETCH) for _ in range(2)]
     for kernel in kernels:
         assert kernel.stdout.readline() == "ready\n"
     for kernel in kernels:
         kernel.stdin.close()
-    for kernel in kernels:
-        assert kernel.wait(timeout=60) == 0
-        assert kernel.stdout.read().strip() == str(SIZE)
-        kernel.stdout.close()
+        kernel.stdin = None
+    assert [said_by(kernel) for kernel in kernels] == [str(SIZE)] * 2
     assert len(hub.of("HEAD")) == 2  # both asked, so neither came when all was over
     assert [request.range for request in hub.gets] == [None]
 
@@ -424,7 +413,7 @@ def test_a_server_that_says_nothing_is_given_up_soon(cache, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
         start = time.monotonic()
-        with pytest.raises(Unreachable, match="cannot be reached .*timed out"):
+        with pytest.raises(Unreachable, match=r"cannot be reached .*timed out"):
             fetch(NAME)
         assert time.monotonic() - start < 3.0
 
@@ -517,17 +506,17 @@ def test_an_endpoint_that_is_no_address_is_refused(cache, monkeypatch, endpoint)
         fetch(NAME)
 
 
-def test_a_way_that_leaves_encryption_is_not_taken(monkeypatch):
-    """The client stands for an encrypted hub here: its answer is all that matters."""
-    answer = SimpleNamespace(
-        has_redirect_location=True, status_code=302, headers={"location": "http://else.where/"}
-    )
-    monkeypatch.setattr(
-        "huggingface_hub.get_session",
-        lambda: SimpleNamespace(request=lambda *arguments, **options: answer),
-    )
-    with pytest.raises(Unreachable, match="leads to http://else.where/, which is not encrypted"):
-        hub_module.Hub("https://hub.test", DATASET, "us").look_up(PATH)
+def test_a_way_that_leaves_encryption_is_not_taken():
+    assert next_address("https://a.test/b", "/c") == "https://a.test/c"
+    assert next_address("http://a.test/b", "http://c.test/") == "http://c.test/"
+    with pytest.raises(Unreachable, match=r"leads to http://c\.test/, which is not encrypted"):
+        next_address("https://a.test/b", "http://c.test/")
+
+
+def test_a_redirect_within_the_hub_is_followed(hub):
+    """As when a repository was renamed: the answer says nothing of the file yet."""
+    hub.renamed = True
+    assert fetch(NAME).read_bytes() == BYTES
 
 
 # A full disk ---------------------------------------------------------------------------------
