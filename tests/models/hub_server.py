@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -171,6 +172,11 @@ def serving(hub: HubServer):
     class Server(ThreadingHTTPServer):
         daemon_threads = True
         block_on_close = False  # an answer may still be on its way to nobody
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Be quiet about clients that go away, as a killed or cancelled one does."""
+            if not isinstance(sys.exception(), ConnectionError):
+                super().handle_error(request, client_address)
 
     server = Server(("127.0.0.1", 0), handler_of(hub))
     port = server.server_address[1]

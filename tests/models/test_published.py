@@ -318,6 +318,16 @@ def test_a_cancelled_job_leaves_a_part(hub, cache):
     assert hub.gets[-1].range == f"bytes={kept}-"
 
 
+def test_a_reason_sent_in_is_not_answered_with_more_bytes(hub):
+    """A job sends it before it closes the generator, which should not take another chunk's time."""
+    steps = fetch_steps(NAME)
+    while (reached := next(steps)).done < SIZE / 2:
+        pass
+    assert steps.send("stopped by the user") == reached
+    assert steps.send("stopped by the user") == reached
+    steps.close()
+
+
 def test_a_job_for_a_model_that_is_here_takes_no_step(hub):
     path = fetch(NAME)
     job = Job(lambda: fetch_steps(NAME)).start()
