@@ -5,11 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-__all__ = ["OutOfMemory", "check_positive", "unknown_name"]
+__all__ = ["NotFetched", "OutOfMemory", "Unreachable", "check_positive", "unknown_name"]
 
 
 class OutOfMemory(MemoryError):
     """The device ran out of memory; the message says what would fit. The model stays usable."""
+
+
+class NotFetched(OSError):
+    """A published model did not arrive; the message says why, and what to do."""
+
+
+class Unreachable(NotFetched):
+    """There is no way to a published model from here; it can be placed by hand."""
 
 
 def unknown_name(argument: str, got: str, known: Sequence[str], what: str) -> str:

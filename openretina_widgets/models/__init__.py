@@ -2,6 +2,7 @@
 
 from openretina_widgets.models.card import ModelCard
 from openretina_widgets.models.loading import load_core_readout_from_remote, load_model
+from openretina_widgets.models.published import fetch, fetch_steps, published_path
 from openretina_widgets.models.retina_model import (
     ModelIdentity,
     Neuron,
@@ -15,6 +16,9 @@ __all__ = [
     "Neuron",
     "RetinaModel",
     "as_retina_model",
+    "fetch",
+    "fetch_steps",
     "load_core_readout_from_remote",
     "load_model",
+    "published_path",
 ]

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import torch
 
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.models.device import check_device
+from openretina_widgets.models.published import PUBLISHED, fetch
 from openretina_widgets.models.retina_model import RetinaModel
 
 EMBEDDED = "synthetic"
-PUBLISHED = (  # the names of OpenRetina 1.1.1
-    "hoefling_2024_base_low_res",
-    "hoefling_2024_low_res",
-    "hoefling_2024_high_res",
-    "karamanlis_2024_mouse",
-    "karamanlis_2024_marmoset",
-    "maheswaranathan_2023",
-    "sridhar_2025",
-    "goldin_2022_axolotl",
-    "goldin_2022_mouse",
-)
 
 
 def load_model(
@@ -34,8 +23,10 @@ def load_model(
     Parameters
     ----------
     source
-        ``"synthetic"`` for the embedded retina, whose cell types are known, or the path of an
-        OpenRetina checkpoint. A checkpoint is read as data: nothing in it is executed.
+        ``"synthetic"`` for the embedded retina, whose cell types are known, the name of a model
+        that OpenRetina publishes, or the path of an OpenRetina checkpoint. A published model is
+        fetched into OpenRetina's cache folder, unless it is there: see `fetch`. A checkpoint is
+        read as data: nothing in it is executed.
     device
         Where the weights go, such as ``"cpu"`` or ``"cuda"``.
 
@@ -48,6 +39,9 @@ def load_model(
     ------
     FileNotFoundError
         If there is no such file.
+    NotFetched
+        If a published model is not here and does not arrive; the message says how to place it by
+        hand.
     ValueError
         If `source` is neither a known name nor a checkpoint, or `device` is not there.
     """
@@ -59,32 +53,24 @@ def load_model(
         from openretina_widgets.models.synthetic import load_synthetic
 
         return load_synthetic(device=target)
-    if not text or not (Path(text).suffix or os.sep in text or Path(text).exists()):
-        path = "a checkpoint is given by its path, such as 'folder/model.ckpt'"
-        if text in PUBLISHED:
-            raise ValueError(
-                f"source: {text!r} is a published name, which this version does not fetch; {path}"
-            )
+    is_published = text in PUBLISHED
+    if not (
+        is_published or (text and (Path(text).suffix or os.sep in text or Path(text).exists()))
+    ):
         message = unknown_name("source", text, (EMBEDDED, *PUBLISHED), "model")
-        raise ValueError(f"{message}; {path}")
+        raise ValueError(
+            f"{message}; a checkpoint is given by its path, such as 'folder/model.ckpt'"
+        )
     from openretina_widgets.models.checkpoint import load_checkpoint
 
-    return load_checkpoint(text, device=target)
+    model = load_checkpoint(fetch(text) if is_published else text, device=target)
+    if is_published:
+        model.name = text  # some files are called otherwise
+    return model
 
 
 def load_core_readout_from_remote(
     model_name: str, device: str | torch.device = "cpu"
 ) -> RetinaModel:
-    """Open a model by name, spelt as in OpenRetina: see `load_model`.
-
-    A published name is answered by the embedded synthetic retina, with a warning that says so:
-    this version fetches nothing.
-    """
-    if model_name in PUBLISHED:
-        warnings.warn(
-            f"{model_name!r} is not fetched by this version: the embedded synthetic retina answers "
-            "in its place. Open a downloaded checkpoint with load_model('path/to/model.ckpt').",
-            stacklevel=2,
-        )
-        model_name = EMBEDDED
+    """Open a model by name, spelt as in OpenRetina: see `load_model`."""
     return load_model(model_name, device=device)

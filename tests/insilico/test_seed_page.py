@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from openretina_widgets.models import RetinaModel, load_core_readout_from_remote
+from openretina_widgets.errors import Unreachable
+from openretina_widgets.models import load_core_readout_from_remote, published_path
+from tests.models.checkpoint_files import HYPER_PARAMETERS, content_of, model_of, save
 
 COPY = Path(__file__).resolve().parents[1] / "data" / "seed_page_snippet.txt"
 PAGE = Path(__file__).resolve().parents[2].parent / "shared" / "seed" / "in_silico_experiments.txt"
 FIRST, LAST = "import torch\n", 'print(f"Optimized stimulus shape'
-EMBEDDED_ANSWERS = "not fetched by this version: the embedded synthetic retina answers"
+NAME = "hoefling_2024_base_low_res"
 
 
 def first_snippet(page: str) -> str:
@@ -25,9 +27,23 @@ def first_snippet(page: str) -> str:
 def run(snippet: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
     code = snippet.replace("openretina", "openretina_widgets")
-    with pytest.warns(UserWarning, match=EMBEDDED_ANSWERS):
-        exec(compile(code, "the seed page", "exec"), names)
+    exec(compile(code, "the seed page", "exec"), names)
     return names
+
+
+@pytest.fixture
+def in_the_cache(tmp_path, monkeypatch):
+    """Place a checkpoint where the one that the page loads is looked for; fetch nothing."""
+    monkeypatch.setenv("OPENRETINA_CACHE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    place = published_path(NAME)
+    place.parent.mkdir(parents=True)
+    settings = {**HYPER_PARAMETERS, "n_neurons_dict": {"1_a": 8, "2_b": 2}}  # it picks neuron 5
+    model = model_of(settings)
+    for name, parameter in model.named_parameters():
+        if "features" in name:  # responses of some height, beside which the penalty is small
+            parameter.data.mul_(10.0)
+    save(content_of(model, hyper_parameters=settings), place)
 
 
 @pytest.fixture
@@ -38,7 +54,7 @@ def snippet() -> str:
     return COPY.read_text(encoding="utf-8")
 
 
-def test_the_snippet_runs_as_it_stands_and_optimises_in_place(snippet, capsys):
+def test_the_snippet_runs_as_it_stands_and_optimises_in_place(snippet, in_the_cache, capsys):
     torch.manual_seed(0)
     names = run(snippet)
     stimulus, objective = names["stimulus"], names["objective"]
@@ -61,16 +77,14 @@ def test_the_copy_is_what_the_page_says():
     assert first_snippet(page) == COPY.read_text(encoding="utf-8")
 
 
-def test_the_published_name_is_answered_by_the_embedded_retina_with_a_warning():
-    with pytest.warns(UserWarning, match=EMBEDDED_ANSWERS) as caught:
-        model = load_core_readout_from_remote("hoefling_2024_base_low_res", "cpu")
-    assert caught[0].filename == __file__
-    assert "'hoefling_2024_base_low_res'" in str(caught[0].message)
-    assert isinstance(model, RetinaModel)
-    assert model.name == "synthetic"
+def test_offline_the_page_says_where_the_file_belongs(snippet, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENRETINA_CACHE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(Unreachable, match=f"save it as {published_path(NAME)}"):
+        run(snippet)
 
 
-def test_the_embedded_name_needs_no_warning():
+def test_the_embedded_name_needs_no_file():
     model = load_core_readout_from_remote("synthetic", "cpu")
     assert model.name == "synthetic"
     assert model.device.type == "cpu"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
-from openretina_widgets.models.loading import PUBLISHED, check_device, load_core_readout_from_remote
+from openretina_widgets.models.loading import check_device, load_core_readout_from_remote
 
 CHECKPOINTS = Path(__file__).resolve().parents[2].parent / "shared/data/openretina_checkpoints"
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
@@ -45,26 +45,13 @@ def test_a_misspelt_name_is_answered_with_the_nearest():
         load_core_readout_from_remote("hoefling_2024_lowres")
 
 
-def test_a_published_name_is_not_mistaken_for_a_file():
-    with pytest.raises(
-        ValueError, match=r"published name, which this version does not fetch; .*path"
-    ):
-        orw.load_model("hoefling_2024_low_res")
-
-
 @pytest.mark.parametrize("source", ["", 3, None, b"synthetic"])
 def test_what_is_neither_a_name_nor_a_path_is_refused(source):
     with pytest.raises((ValueError, TypeError), match=r"^source: .*(is no model|expected a name)"):
         orw.load_model(source)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_names_are_answered_by_the_embedded_retina_with_a_warning(name):
-    with pytest.warns(UserWarning, match=f"'{name}' is not fetched.*embedded synthetic retina"):
-        assert load_core_readout_from_remote(name).name == "synthetic"
-
-
-def test_the_embedded_name_is_answered_without_a_warning():
+def test_the_embedded_retina_answers_to_the_name_that_openretina_loads_by():
     assert load_core_readout_from_remote("synthetic", "cpu").name == "synthetic"
 
 
