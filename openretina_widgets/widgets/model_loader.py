@@ -15,6 +15,7 @@ from IPython.core.getipython import get_ipython
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.card import printable
 from openretina_widgets.models.loading import EMBEDDED, load_model
+from openretina_widgets.models.published import PUBLISHED, Progress, fetch_steps
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.file_upload import FileUpload
@@ -23,10 +24,10 @@ _VARIABLE = "variable "  # before the name of a variable of the notebook
 
 
 class ModelLoader(Composition):
-    """Opens the embedded retina, a checkpoint, or a model that the notebook has in a variable.
+    """Opens the embedded retina, a published model, a checkpoint, or a variable of the notebook.
 
-    Loading takes place in a worker thread and can be cancelled; what goes wrong is said in the
-    widget, and the model that was open stays.
+    A file may also be uploaded from the browser's machine. Loading takes place in a worker thread
+    and can be cancelled; what goes wrong is said in the widget, and the model that was open stays.
 
     Parameters
     ----------
@@ -112,15 +113,23 @@ class ModelLoader(Composition):
         self._say(f"Opening {source} …")
         live = self._live_model(source) if source.startswith(_VARIABLE) else None
 
-        def opening() -> Generator[None, str | None, RetinaModel]:
+        def opening() -> Generator[Progress | None, object, RetinaModel]:
             for run in stopping:
                 run.wait()
-            yield
+            yield None
             if live is not None:
                 return live()
+            if source in PUBLISHED:
+                yield from fetch_steps(source)
             return load_model(source, device=device)
 
-        self.job = Job(opening, on_done=self._opened, name="open a model").start()
+        self.job = Job(
+            opening,
+            on_update=lambda progress: self._show_progress(source, progress),
+            on_done=self._opened,
+            rate_hz=5.0,
+            name="open a model",
+        ).start()
         return self.job
 
     def cancel(self) -> None:
@@ -178,7 +187,7 @@ class ModelLoader(Composition):
     def _list_sources(self, *_: Any) -> None:
         """Offer the names, and the notebook's variables that hold a model."""
         names = list(_models_in(self._shell.user_ns)) if self._shell is not None else []
-        self._source.options = (EMBEDDED, *(_VARIABLE + name for name in names))
+        self._source.options = (EMBEDDED, *PUBLISHED, *(_VARIABLE + name for name in names))
 
     def _live_model(self, source: str) -> Callable[[], RetinaModel]:
         name = source.removeprefix(_VARIABLE).strip()
@@ -190,6 +199,16 @@ class ModelLoader(Composition):
             return as_retina_model(variables[name])
 
         return live
+
+    def _show_progress(self, source: str, progress: Progress | None) -> None:
+        if progress is None or self.job is None or self.job.done():
+            return
+        done, total = progress.done / 1e6, progress.total / 1e6
+        words = html.escape(f"Fetching {source}: {done:.1f} of {total:.1f} MB")
+        self._card.value = (
+            f'<div class="orw-note" role="status">{words}<br>'
+            f'<progress max="{progress.total}" value="{progress.done}"></progress></div>'
+        )
 
     def _say(self, text: str, *, failed: bool = False) -> None:
         kind, role = ("orw-error", "alert") if failed else ("orw-note", "status")
