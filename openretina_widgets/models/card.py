@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = "not known"
 _MOST_SESSIONS, _MOST_TYPES = 12, 48  # listed; how many more there are is said
+_NO_BREAK = "\u00a0"  # a space at which no line ends
 _LONGEST_NAME, _LONGEST_TEXT = 60, 240
 
 
@@ -194,7 +195,8 @@ class ModelCard:
             return [NOT_KNOWN]
         typed = sum(kind.n_neurons for kind in self.cell_types)
         known = f"{_counted(len(self.cell_types), 'type')}, {typed} of {self.n_neurons} neurons"
-        return [known, " · ".join(_first(list(map(_type_words, self.cell_types)), _MOST_TYPES))]
+        words = _first(list(map(_type_words, self.cell_types)), _MOST_TYPES)
+        return [known, f"{_NO_BREAK}· ".join(words)]
 
     def _trained_words(self) -> str:
         if self.trained_on:
@@ -301,7 +303,7 @@ def _session_words(session: SessionCard) -> str:
 
 
 def _type_words(kind: CellTypeCard) -> str:
-    words = f"{printable(kind.name, _LONGEST_NAME)}: {kind.n_neurons}"
+    words = f"{printable(kind.name, _LONGEST_NAME)}:{_NO_BREAK}{kind.n_neurons}"
     return words + ("" if kind.performance is None else f", performance {kind.performance:.3f}")
 
 

@@ -77,6 +77,7 @@ def _open_all(warm: str, *paths: str) -> None:
     # the file: the modules of the reader, and the alphabet of names in a zip archive.
     load_model(warm)
     b"a".decode("cp437")
+    ballast = b"\x01" * _slack_bytes()  # so that any further memory shows in the peak
     acts: list[str] = []
     watching = False
 
@@ -104,6 +105,16 @@ def _open_all(warm: str, *paths: str) -> None:
         answers.append(Answer(kind, message, grown, seconds, acts.copy()).__dict__)
         acts.clear()
     print(json.dumps(answers))
+    del ballast
+
+
+def _slack_bytes() -> int:
+    """Return by how much the process has shrunk since its peak, where the system tells."""
+    pages = Path("/proc/self/statm")
+    if not pages.exists():
+        return 0
+    now = int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return max(0, _peak_bytes() - now)
 
 
 def _peak_bytes() -> int:

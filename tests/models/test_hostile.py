@@ -115,12 +115,14 @@ def test_the_watch_sees_what_a_file_does(place):
     code = (
         "import sys; from tests.models import hostile_table; import openretina_widgets as orw; "
         "from pathlib import Path; import os; fine = orw.load_model(sys.argv[1]); "
-        "orw.load_model = lambda path: os.system('true') or Path(path).touch() or fine; "
+        "orw.load_model = lambda path: "
+        "os.system('true') or Path(path).touch() or len(b'x' * 10**8) and fine; "
         "hostile_table._open_all(sys.argv[1], sys.argv[2])"
     )
     (answer,) = answers_of(path, [marker], command=["-c", code])
     assert any(act.startswith("os.system") for act in answer.acts)
     assert f"open '{marker}' to write" in answer.acts
+    assert answer.grown_bytes > 9e7
     assert marker.exists()
 
 
