@@ -200,7 +200,7 @@ class ModelCard:
 
     def _trained_words(self) -> str:
         if self.trained_on:
-            return f"{printable(self.trained_on)} stimuli"
+            return f"{printable(self.trained_on)} (class of the stimuli)"
         return NOT_KNOWN if self.n_parameters else "nothing: it has no parameters"
 
     def _range_lines(self) -> list[str]:
