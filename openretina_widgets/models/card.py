@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from openretina_widgets.models.card_html import card_html
@@ -234,7 +235,7 @@ def model_card(model: RetinaModel) -> ModelCard:
         description=model.description,
         architecture=architecture_of(module),
         n_parameters=sum(tensor.numel() for tensor in module.parameters()),
-        n_constants=sum(tensor.numel() for tensor in module.buffers()),
+        n_constants=sum(map(torch.Tensor.numel, _constants(module))),
         sessions=tuple(
             SessionCard(
                 name=session,
@@ -278,6 +279,16 @@ def architecture_of(module: nn.Module) -> str:
     if isinstance(readout, nn.ModuleDict) and len(readout):
         each = f"{type(next(iter(readout.values()))).__name__} for each session"
     return f"{name}: {words}, then {each}"
+
+
+def _constants(module: nn.Module) -> list[torch.Tensor]:
+    """Return the buffers that belong to the state: others, as of a loss, are no part of it."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    return [
+        value
+        for name, value in module.state_dict().items()
+        if isinstance(value, torch.Tensor) and name not in parameters
+    ]
 
 
 def _cell_types(model: RetinaModel) -> tuple[CellTypeCard, ...]:
