@@ -233,7 +233,7 @@ def model_card(model: RetinaModel) -> ModelCard:
         name=model.name,
         source=model.source,
         description=model.description,
-        architecture=architecture_of(module),
+        architecture=architecture_line(module),
         n_parameters=sum(tensor.numel() for tensor in module.parameters()),
         n_constants=sum(map(torch.Tensor.numel, _constants(module))),
         sessions=tuple(
@@ -263,9 +263,13 @@ def model_card(model: RetinaModel) -> ModelCard:
     )
 
 
-def architecture_of(module: nn.Module) -> str:
+def architecture_line(module: nn.Module) -> str:
     """Return the parts of a module in a line, such as a core, its layers and its readouts."""
     name = type(module).__name__
+    members = getattr(module, "members", None)
+    if isinstance(members, nn.ModuleList) and len(members):
+        kinds = dict.fromkeys(map(architecture_line, members))
+        return f"{name} of {len(members)}: {'; '.join(kinds)}"
     core, readout = getattr(module, "core", None), getattr(module, "readout", None)
     if not isinstance(core, nn.Module) or not isinstance(readout, nn.Module):
         return name

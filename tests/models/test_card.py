@@ -120,6 +120,19 @@ def test_card_of_the_synthetic_retina():
     assert rows["Stimulus range"][1].startswith("from: the definition of this retina")
 
 
+def test_an_ensemble_is_told_by_its_members():
+    class Ensemble(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.members = torch.nn.ModuleList([model_of(), model_of()])
+
+        def forward(self, stimulus, data_key=None):
+            return self.members[0](stimulus, data_key=data_key)
+
+    model = RetinaModel(Ensemble(), input_shape=(2, 6, 5), sessions={"1_a": 4})
+    assert model.card.architecture.startswith("Ensemble of 2: CoreReadout: SimpleCore of 1 layer (")
+
+
 def test_card_is_a_value():
     card = linear_model(2).card
     assert card == linear_model(2).card
