@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from openretina_widgets.models.card_html import card_html
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = "not known"
 _MOST_SESSIONS, _MOST_TYPES = 12, 48  # listed; how many more there are is said
+_NO_BREAK = "\u00a0"  # a space at which no line ends
 _LONGEST_NAME, _LONGEST_TEXT = 60, 240
 
 
@@ -194,11 +196,12 @@ class ModelCard:
             return [NOT_KNOWN]
         typed = sum(kind.n_neurons for kind in self.cell_types)
         known = f"{_counted(len(self.cell_types), 'type')}, {typed} of {self.n_neurons} neurons"
-        return [known, " · ".join(_first(list(map(_type_words, self.cell_types)), _MOST_TYPES))]
+        words = _first(list(map(_type_words, self.cell_types)), _MOST_TYPES)
+        return [known, f"{_NO_BREAK}· ".join(words)]
 
     def _trained_words(self) -> str:
         if self.trained_on:
-            return f"{printable(self.trained_on)} stimuli"
+            return f"{printable(self.trained_on)} (class of the stimuli)"
         return NOT_KNOWN if self.n_parameters else "nothing: it has no parameters"
 
     def _range_lines(self) -> list[str]:
@@ -230,9 +233,9 @@ def model_card(model: RetinaModel) -> ModelCard:
         name=model.name,
         source=model.source,
         description=model.description,
-        architecture=architecture_of(module),
+        architecture=architecture_line(module),
         n_parameters=sum(tensor.numel() for tensor in module.parameters()),
-        n_constants=sum(tensor.numel() for tensor in module.buffers()),
+        n_constants=sum(map(torch.Tensor.numel, _constants(module))),
         sessions=tuple(
             SessionCard(
                 name=session,
@@ -260,9 +263,13 @@ def model_card(model: RetinaModel) -> ModelCard:
     )
 
 
-def architecture_of(module: nn.Module) -> str:
+def architecture_line(module: nn.Module) -> str:
     """Return the parts of a module in a line, such as a core, its layers and its readouts."""
     name = type(module).__name__
+    members = getattr(module, "members", None)
+    if isinstance(members, nn.ModuleList) and len(members):
+        kinds = dict.fromkeys(map(architecture_line, members))
+        return f"{name} of {len(members)}: {'; '.join(kinds)}"
     core, readout = getattr(module, "core", None), getattr(module, "readout", None)
     if not isinstance(core, nn.Module) or not isinstance(readout, nn.Module):
         return name
@@ -276,6 +283,16 @@ def architecture_of(module: nn.Module) -> str:
     if isinstance(readout, nn.ModuleDict) and len(readout):
         each = f"{type(next(iter(readout.values()))).__name__} for each session"
     return f"{name}: {words}, then {each}"
+
+
+def _constants(module: nn.Module) -> list[torch.Tensor]:
+    """Return the buffers that belong to the state: others, as of a loss, are no part of it."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    return [
+        value
+        for name, value in module.state_dict().items()
+        if isinstance(value, torch.Tensor) and name not in parameters
+    ]
 
 
 def _cell_types(model: RetinaModel) -> tuple[CellTypeCard, ...]:
@@ -301,7 +318,7 @@ def _session_words(session: SessionCard) -> str:
 
 
 def _type_words(kind: CellTypeCard) -> str:
-    words = f"{printable(kind.name, _LONGEST_NAME)}: {kind.n_neurons}"
+    words = f"{printable(kind.name, _LONGEST_NAME)}:{_NO_BREAK}{kind.n_neurons}"
     return words + ("" if kind.performance is None else f", performance {kind.performance:.3f}")
 
 

@@ -17,10 +17,14 @@ _CARD = (
 )
 _LIST = (
     "display:grid;grid-template-columns:max-content minmax(0,1fr);gap:2px 18px;margin:8px 0 0;"
-    "padding:0"
+    "padding:0;align-items:start"
 )
-_LABEL = f"margin:0;padding:0;float:none;font-weight:400;{_FAINT}"
-_VALUE = "margin:0;padding:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums"
+# JupyterLab gives the parts of a list a width of their own, which would break the labels.
+_LABEL = f"width:auto;margin:0;padding:0;float:none;font-weight:400;white-space:nowrap;{_FAINT}"
+_VALUE = (
+    "width:auto;margin:0;padding:0;float:none;overflow-wrap:anywhere;"
+    "font-variant-numeric:tabular-nums"
+)
 _SHOWN_LINES = 4  # longer lists are folded
 
 

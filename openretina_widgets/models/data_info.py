@@ -13,6 +13,7 @@ from openretina_widgets.models.safe_values import CheckpointError, short
 from openretina_widgets.models.stimulus_range import (
     HOEFLING_NORM,
     HOEFLING_RANGE,
+    finite,
     positive,
     recorded_norm,
     recorded_range,
@@ -105,17 +106,21 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
     groups = _per_neuron(info.get("group_assignment"), n_neurons)
     rois = _per_neuron(info.get("roi_ids"), n_neurons)
     cells = _per_neuron(info.get("cell_indices"), n_neurons)
+    # OpenRetina does not write these three; a checkpoint of our own does.
+    types = _per_neuron(info.get("cell_types"), n_neurons)
+    sentences = _per_neuron(info.get("cell_notes"), n_neurons)
+    places = _per_neuron(info.get("cell_positions_um"), n_neurons)
     eye = info.get("eye")
     neurons = []
     for i in range(n_neurons):
         cell_type, notes = "", []
-        if isinstance(groups[i], str):  # a name, as this package's own data have them
-            cell_type = groups[i]
-        elif (group := positive(groups[i])) is not None:  # -1 and 0 mean: not assigned
+        if (group := positive(groups[i])) is not None:  # -1 and 0 mean: not assigned
             cell_type = f"group {group:g}"
             if of_mouse and (response_class := _baden_class(group)):
                 cell_type = f"G{group:g} {response_class}"
                 notes.append(f"functional group {group:g} of Baden et al. 2016")
+        if isinstance(types[i], str) and types[i]:
+            cell_type = types[i]
         if rois[i] is not None:
             notes.append(f"ROI {rois[i]}")
         if cells[i] is not None:
@@ -123,8 +128,21 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
         if isinstance(eye, str) and notes:
             notes.append(f"{eye} eye")
         note = ", ".join(notes) + "." if notes else ""
-        neurons.append(Neuron(i, cell_type=cell_type, note=note[:1].upper() + note[1:]))
+        note = note[:1].upper() + note[1:]
+        if isinstance(sentences[i], str):
+            note = f"{sentences[i]} {note}".strip()
+        x_um, y_um = _place(places[i])
+        neurons.append(Neuron(i, cell_type, x_um, y_um, note))
     return neurons
+
+
+def _place(value: object) -> tuple[float, float] | tuple[None, None]:
+    """Return x and y of a position, or None for both."""
+    if isinstance(value, list | tuple) and len(value) == 2:
+        x_um, y_um = map(finite, value)
+        if x_um is not None and y_um is not None:
+            return x_um, y_um
+    return None, None
 
 
 def _baden_class(group: float) -> str:

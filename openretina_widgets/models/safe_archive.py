@@ -36,7 +36,22 @@ _OTHER_FILES = (
     (b"<", "a web page, so a download may have failed"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x80", "a bare pickle; torch writes an archive since its version 1.6"),
+    (b"\x1f\x8b", "a gzip file; if a checkpoint is packed inside, unpack it first"),
 )
+# A tar archive has its mark behind the name of its first file.
+_TAR_MARK_AT, _TAR_MARK = 257, b"ustar"
+# The first protocol of pickle has no mark, and is text: a name, or the start of a container.
+_TEXT_PICKLE = re.compile(rb"c[\w.]+\n[\w.<>]+\n|\((?:l|d|t)?p[0-9]+\n")
+
+
+def _kind_of_file(beginning: bytes) -> str:
+    """Return what a file is that begins like this, in words."""
+    if beginning[_TAR_MARK_AT:].startswith(_TAR_MARK):
+        return "a tar archive; if a checkpoint is packed inside, unpack it first"
+    if _TEXT_PICKLE.match(beginning):
+        return "a bare pickle; torch writes an archive since its version 1.6"
+    found = (what for start, what in _OTHER_FILES if beginning.lstrip().startswith(start))
+    return next(found, f"something that begins with {beginning[:12]!r}")
 
 
 class _Guard(io.RawIOBase):
@@ -149,13 +164,11 @@ class Archive:
         if self._size > LARGEST_FILE:
             raise CheckpointError(f"{self._size} bytes, expected up to {LARGEST_FILE}")
         file.seek(0)
-        beginning = file.read(64)
+        beginning = file.read(512)
         if beginning.startswith(b"PK\x03\x04"):
             return
-        found = (what for start, what in _OTHER_FILES if beginning.lstrip().startswith(start))
         raise CheckpointError(
-            f"no checkpoint, which begins as a zip archive; this is "
-            f"{next(found, f'something that begins with {beginning[:12]!r}')}"
+            f"no checkpoint, which begins as a zip archive; this is {_kind_of_file(beginning)}"
         )
 
     def _checked_entries(self) -> dict[str, zipfile.ZipInfo]:

@@ -108,9 +108,13 @@ def _normalisations(data_info: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 def finite(value: object) -> float | None:
     """Return a finite number, and None for anything else."""
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number from a file may be too large for a float
+        return None
+    return number if math.isfinite(number) else None
 
 
 def positive(value: object) -> float | None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import subprocess
+import sys
 from html.parser import HTMLParser
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +20,8 @@ from openretina_widgets.models.checkpoint import load_checkpoint
 from openretina_widgets.models.training_record import TrainingRecord, training_record
 from tests.insilico.modules import TrainedNetwork, linear_model
 from tests.models.checkpoint_files import DATA_INFO, content_of, model_of, save
+
+CHECKPOINTS = Path(__file__).resolve().parents[2].parent / "shared/data/openretina_checkpoints"
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def test_card_of_a_checkpoint(path):
 
 
 def test_card_in_words(path):
-    words = str(load_checkpoint(path).card)
+    words = str(load_checkpoint(path).card).replace("\u00a0", " ")
     for line in (
         "small\nSimpleCoreWrapper and MultiGaussianMaskReadout of OpenRetina\n",
         "  Parameters      123\n",
@@ -108,10 +114,23 @@ def test_card_of_the_synthetic_retina():
     assert rows["Architecture"] == ["SyntheticRetina"]
     assert rows["Neurons"] == ["84 in 1 session", "synthetic: 84"]
     assert rows["Cell types"][0] == "21 types, 84 of 84 neurons"
-    assert "ON sustained: 4 · " in rows["Cell types"][1]
+    assert rows["Cell types"][1].startswith("ON sustained:\u00a04\u00a0· ON sustained, no")
     assert rows["Parameters"][0].startswith("none to train; ")
     assert rows["Trained on"] == ["nothing: it has no parameters"]
     assert rows["Stimulus range"][1].startswith("from: the definition of this retina")
+
+
+def test_an_ensemble_is_told_by_its_members():
+    class Ensemble(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.members = torch.nn.ModuleList([model_of(), model_of()])
+
+        def forward(self, stimulus, data_key=None):
+            return self.members[0](stimulus, data_key=data_key)
+
+    model = RetinaModel(Ensemble(), input_shape=(2, 6, 5), sessions={"1_a": 4})
+    assert model.card.architecture.startswith("Ensemble of 2: CoreReadout: SimpleCore of 1 layer (")
 
 
 def test_card_is_a_value():
@@ -137,8 +156,8 @@ def test_performance_of_a_session_and_of_a_cell_type(path):
     assert lines_of(model, "Performance") == [
         "0.600, mean of 2 sessions; test CorrelationLoss3d",
     ]
-    assert "G5 OFF: 1, performance 0.200" in str(card)
-    assert lines_of(model, "Trained on") == ["natural stimuli"]
+    assert "G5 OFF:\u00a01, performance 0.200" in str(card)
+    assert lines_of(model, "Trained on") == ["natural (class of the stimuli)"]
 
 
 def test_performance_of_one_number_is_not_shared_out_among_cell_types(path):
@@ -215,7 +234,7 @@ def test_what_is_given_goes_before_what_a_live_model_records():
     assert (model.frame_rate, model.pixel_size_um, model.stimulus_norm) == (60.0, 10.0, 2.0)
     assert model.stimulus_range == ((-1.0, 1.0),) * 2
     assert model.stimulus_range_source == "stated when the model was opened"
-    assert lines_of(model, "Trained on") == ["noise stimuli"]
+    assert lines_of(model, "Trained on") == ["noise (class of the stimuli)"]
 
 
 @pytest.mark.parametrize("info", [None, {}, "text", 3])
@@ -225,6 +244,29 @@ def test_a_live_model_without_a_record_is_not_guessed(info):
     model = RetinaModel(network)
     assert model.stimulus_range is model.stimulus_norm is model.pixel_size_um is None
     assert not model.frame_rate_known
+
+
+def test_openretinas_own_live_model_has_the_card_of_its_checkpoint():
+    """In a process of its own: importing OpenRetina takes seconds, and warns."""
+    file = CHECKPOINTS / "hoefling_2024_low_res.ckpt"
+    if find_spec("openretina") is None or not file.exists():
+        pytest.skip("OpenRetina, or its checkpoints beside the repository, are not here")
+    code = (
+        "import sys, dataclasses, openretina_widgets as orw; "
+        "from openretina.models.core_readout import load_core_readout_model; "
+        "live = orw.RetinaModel(load_core_readout_model(sys.argv[1], 'cpu')).card; "
+        "ours = orw.load_model(sys.argv[1]).card; "
+        "print(*[f.name for f in dataclasses.fields(live) "
+        "if getattr(live, f.name) != getattr(ours, f.name)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file)],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["name", "source", "description", "architecture"]
 
 
 # The hash of the weights ---------------------------------------------------------------------
@@ -284,7 +326,7 @@ def hostile_model(path):
         stimulus_class=EVIL,
         pretrained_performance_metric=EVIL,
         pretrained_performance={"1_a": 0.5},
-        sessions_kwargs={"1_a": {"group_assignment": [EVIL] * 4, "eye": EVIL}},
+        sessions_kwargs={"1_a": {"cell_types": [EVIL] * 4, "eye": EVIL}},
     )
     model.name = model.source = model.description = EVIL
     return model
@@ -302,11 +344,11 @@ def test_html_shows_everything_from_a_file_as_text(path):
 
 def test_words_hold_nothing_that_steers_a_terminal(path):
     words = str(hostile_model(path).card)
-    assert all(char.isprintable() for char in words.replace("\n", ""))
+    assert all(char.isprintable() for char in words.replace("\n", "").replace("\u00a0", ""))
 
 
 def test_a_long_name_is_cut(path):
-    model = with_data_info(path, sessions_kwargs={"1_a": {"group_assignment": ["x" * 10**6] * 4}})
+    model = with_data_info(path, sessions_kwargs={"1_a": {"cell_types": ["x" * 10**6] * 4}})
     assert len(model.card.html()) < 10_000
     assert len(str(model.card)) < 5_000
 

@@ -197,6 +197,10 @@ def test_torchs_own_old_format_is_refused(tmp_path, model):
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>", "a web page"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"\x1f\x8b\x08\x00", "a gzip file; .* unpack it first"),
+        (bytes(257) + b"ustar\x00", "a tar archive; .* unpack it first"),
+        (b"cposix\nsystem\np0\n", "a bare pickle"),
+        (b"(dp0\n", "a bare pickle"),
         (b"epoch: 3\n", "something that begins with b'epoch: 3"),
     ],
 )

@@ -52,6 +52,7 @@ UNUSABLE = [
     {"stim_mean": None, "stim_std": None},
     {"stim_mean": float("nan"), "stim_std": float("nan")},
     {"stim_mean": 37.2, "stim_std": 0.0},
+    {"stim_mean": 10**400, "stim_std": 10**400},
     {"stim_mean": -3.0, "stim_std": 2.0},  # no pixels are negative
     {"stim_mean": 100.0, "stim_std": 140.0},  # more than pixels can vary
     {"stim_mean": "37.2", "stim_std": True},
