@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +29,10 @@ PUBLISHED = (  # the names of OpenRetina 1.1.1
 
 
 def load_model(
-    source: str | os.PathLike[str] = EMBEDDED, *, device: str | torch.device = "cpu"
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = EMBEDDED,
+    *,
+    device: str | torch.device = "cpu",
+    hyper_parameters: Mapping[str, Any] | None = None,
 ) -> RetinaModel:
     """Open a retina model.
 
@@ -35,9 +40,13 @@ def load_model(
     ----------
     source
         ``"synthetic"`` for the embedded retina, whose cell types are known, or the path of an
-        OpenRetina checkpoint. A checkpoint is read as data: nothing in it is executed.
+        OpenRetina checkpoint. A checkpoint is read as data: nothing in it is executed. Several
+        of them make an ensemble, which answers with the mean of their responses.
     device
         Where the weights go, such as ``"cpu"`` or ``"cuda"``.
+    hyper_parameters
+        What a checkpoint does not say of its model, or says otherwise, such as
+        ``{"nonlinearity": "softplus"}`` for a single-cell LNP model.
 
     Returns
     -------
@@ -49,11 +58,22 @@ def load_model(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If `source` is neither a known name nor a checkpoint, or `device` is not there.
+        If `source` is neither a known name nor a checkpoint, if the members of an ensemble differ
+        in stimulus or neurons, or if `device` is not there.
     """
     target = check_device(device)
+    if isinstance(source, list | tuple):
+        from openretina_widgets.models.ensemble import ensemble_of
+
+        members = [
+            load_model(member, device=target, hyper_parameters=hyper_parameters)
+            for member in source
+        ]
+        return ensemble_of(members)
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(f"source: expected a name or a path, got {type(source).__name__}")
+        raise TypeError(
+            f"source: expected a name, a path, or a list of them, got {type(source).__name__}"
+        )
     text = os.fspath(source)
     if text == EMBEDDED:
         from openretina_widgets.models.synthetic import load_synthetic
@@ -69,7 +89,7 @@ def load_model(
         raise ValueError(f"{message}; {path}")
     from openretina_widgets.models.checkpoint import load_checkpoint
 
-    return load_checkpoint(text, device=target)
+    return load_checkpoint(text, device=target, hyper_parameters=hyper_parameters)
 
 
 def load_core_readout_from_remote(

@@ -135,7 +135,8 @@ class RetinaModel(nn.Module):
         )
         self.channels = _checked_channels(channels, self.input_shape[0])
         self.stimulus_range = _checked_range(stimulus_range, self.channels)
-        self._takes_data_key = "data_key" in inspect.signature(module.forward).parameters
+        spoken_to = _spokesman(module)
+        self._takes_data_key = "data_key" in inspect.signature(spoken_to.forward).parameters
         # The module is not told a name that is ours.
         self._nameless = None if _DEFAULT in _readout_names(module) else _DEFAULT
         counts = dict(sessions) if sessions is not None else _sessions_of(module)
@@ -471,7 +472,7 @@ def _checked_input_shape(
     input_shape: tuple[int, int, int] | None, module: nn.Module
 ) -> tuple[int, int, int]:
     if input_shape is None:
-        if not callable(own := getattr(module, "stimulus_shape", None)):
+        if not callable(own := getattr(_spokesman(module), "stimulus_shape", None)):
             raise ValueError(
                 "input_shape: expected (channel, height, width), since "
                 f"{type(module).__name__} has no stimulus_shape() to ask"
@@ -512,5 +513,21 @@ def _sessions_of(module: nn.Module) -> dict[str, int | Sequence[Neuron] | None]:
 
 
 def _readout_names(module: nn.Module) -> list[str]:
-    readout = getattr(module, "readout", None)
+    readout = getattr(_spokesman(module), "readout", None)
     return list(readout.keys()) if isinstance(readout, nn.ModuleDict) else []
+
+
+def _spokesman(module: nn.Module) -> nn.Module:
+    """Return the module that knows the sessions and the shape of the stimulus.
+
+    It is the module itself, or the first member of an ensemble such as OpenRetina's, which hands
+    every argument on to its members.
+    """
+    members = getattr(module, "members", None)
+    hands_on = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in inspect.signature(module.forward).parameters.values()
+    )
+    if hands_on and isinstance(members, nn.ModuleList) and len(members):
+        return _spokesman(members[0])
+    return module
