@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -22,7 +23,7 @@ def checked_input_shape(
 ) -> tuple[int, int, int]:
     """Return ``(channel, height, width)`` as given, or as the module itself says."""
     if input_shape is None:
-        if not callable(own := getattr(module, "stimulus_shape", None)):
+        if not callable(own := getattr(spokesman(module), "stimulus_shape", None)):
             raise ValueError(
                 "input_shape: expected (channel, height, width), since "
                 f"{type(module).__name__} has no stimulus_shape() to ask"
@@ -57,3 +58,19 @@ def checked_range(
             f"got {stimulus_range!r}"
         )
     return limits
+
+
+def spokesman(module: nn.Module) -> nn.Module:
+    """Return the module that knows the sessions and the shape of the stimulus.
+
+    It is the module itself, or the first member of an ensemble such as OpenRetina's, which hands
+    every argument on to its members.
+    """
+    members = getattr(module, "members", None)
+    hands_on = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in inspect.signature(module.forward).parameters.values()
+    )
+    if hands_on and isinstance(members, nn.ModuleList) and len(members):
+        return spokesman(members[0])
+    return module

@@ -36,7 +36,7 @@ class UnknownClassError(ValueError):
 def unknown_class(argument: str, got: object, known: Mapping[str, object]) -> UnknownClassError:
     """Return the error that says which classes are known."""
     names = ", ".join(sorted(known))
-    message = f"{argument}: {shown(got)} is not known yet; known: {names}"
+    message = f"{argument}: {shown(got)} is not known; known: {names}"
     return UnknownClassError(message, str(got))
 
 
@@ -94,3 +94,37 @@ def scattered(*shape: int, around: float = 0.0) -> nn.Parameter:
     # Uniform, since normal_() on the meta device takes seconds: it imports torch's compiler.
     reach = 0.01 * math.sqrt(3)
     return nn.Parameter(torch.empty(shape).uniform_(around - reach, around + reach))
+
+
+class _StoredFilter(nn.Module):
+    """A filter that OpenRetina stores with the weights; it has no part in the response."""
+
+    def __init__(self, values: Sequence[object]) -> None:
+        super().__init__()
+        self.register_buffer("filter", torch.tensor(values)[None, None])
+
+
+def smoothness_penalty(kind: object, argument: str) -> nn.Module:
+    """Return what OpenRetina stores of a penalty on rough kernels, by the name of its class.
+
+    Without it the weights of a checkpoint would not load strictly.
+    """
+    known = {
+        "Laplace1d": (1, False),
+        "TimeLaplaceL23dnorm": (1, True),
+        "Laplace": (2, False),
+        "LaplaceL2norm": (2, True),
+        "FlatLaplaceL23dnorm": (2, True),
+        "GaussianLaplaceL2": (2, True),
+    }
+    if not isinstance(kind, str) or kind not in known:
+        raise unknown_class(argument, kind, known)
+    dimensions, nested = known[kind]
+    line = [-1.0, 2.0, -1.0]
+    cross = [[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]]
+    stored = _StoredFilter(line if dimensions == 1 else cross)
+    if not nested:
+        return stored
+    holder = nn.Module()
+    holder.laplace = stored
+    return holder

@@ -6,8 +6,9 @@ numpy arrays and the nodes of an OmegaConf configuration. Anything else is refus
 written to disk, and what a file may take of memory is bounded by its size.
 
 From the outside in: `load_checkpoint` makes a model out of a `Checkpoint`, and `read_checkpoint`
-makes that out of a file. `safe_archive` reads the zip archive, `safe_pickle` follows the pickle,
-`safe_values` turns what it says into plain data, and `data_info` tells what that means.
+makes that out of a file. `architectures` tells which model it is, `safe_archive` reads the zip
+archive, `safe_pickle` follows the pickle, `safe_values` turns what it says into plain data, and
+`data_info` tells what that means.
 """
 
 from __future__ import annotations
@@ -22,11 +23,9 @@ from typing import Any
 import torch
 
 from openretina_widgets.errors import OutOfMemory
-from openretina_widgets.models.core_readout import (
-    CoreReadout,
-    UnknownClassError,
-    build_core_readout,
-)
+from openretina_widgets.models._parts import UnknownClassError
+from openretina_widgets.models.architectures import architecture_of, way_out
+from openretina_widgets.models.core_readout import CheckpointModel
 from openretina_widgets.models.data_info import described
 from openretina_widgets.models.device import check_device
 from openretina_widgets.models.retina_model import RetinaModel
@@ -53,23 +52,6 @@ __all__ = [
 
 MOST_COPIES = 16
 """How many times larger than the file the weights may be; weights that share memory are more."""
-
-_UNIFIED = "openretina.models.core_readout.UnifiedCoreReadout"
-# A checkpoint does not name the class of its model. These hyper-parameters tell; the first that
-# are all there decide.
-_MODELS_BY_KEYS: tuple[tuple[str, frozenset[str]], ...] = (
-    (_UNIFIED, frozenset({"core", "readout"})),
-    (
-        "openretina.models.core_readout.ExampleCoreReadout",
-        frozenset({"temporal_kernel_sizes", "spatial_kernel_sizes"}),
-    ),
-    (
-        "openretina.models.spatial_contrast.SpatialContrastCoreReadout",
-        frozenset({"sta_dir", "n_neurons_dict"}),
-    ),
-    ("openretina.models.spatial_contrast.SingleCellSpatialContrast", frozenset({"sta_dir"})),
-    ("openretina.models.linear_nonlinear.SingleCellSeparatedLNP", frozenset({"rf_location"})),
-)
 
 
 class UnknownArchitectureError(CheckpointError):
@@ -106,7 +88,10 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+    path: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    hyper_parameters: Mapping[str, Any] | None = None,
 ) -> RetinaModel:
     """Open an OpenRetina checkpoint as a model. Nothing in the file is executed.
 
@@ -116,6 +101,9 @@ def load_checkpoint(
         The file, as OpenRetina 1.1.1 writes it through Lightning.
     device
         Where the weights go, such as ``"cpu"`` or ``"cuda"``.
+    hyper_parameters
+        What the file does not say of its model, or says otherwise, such as
+        ``{"nonlinearity": "softplus"}`` for a single-cell LNP model.
 
     Returns
     -------
@@ -138,7 +126,7 @@ def load_checkpoint(
         If `device` is not there; the file is not read then.
     """
     target = check_device(device)
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, hyper_parameters=hyper_parameters)
     try:
         model = _model_of(checkpoint)
         return RetinaModel(
@@ -153,8 +141,17 @@ def load_checkpoint(
         raise CheckpointError(f"{checkpoint.path}: no model on {target}: {error}") from error
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_checkpoint(
+    path: str | os.PathLike[str], *, hyper_parameters: Mapping[str, Any] | None = None
+) -> Checkpoint:
     """Read an OpenRetina checkpoint as plain data. Nothing in the file is executed.
+
+    Parameters
+    ----------
+    path
+        The file, as OpenRetina 1.1.1 writes it through Lightning.
+    hyper_parameters
+        What the file does not say of its model, or says otherwise.
 
     Raises
     ------
@@ -170,32 +167,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         with file_path.open("rb") as file:
             archive = Archive(file)
             content = PickleReader(archive.read("data.pkl", LARGEST_PICKLE)).load()
-            return _checkpoint(file_path, content, archive)
+            return _checkpoint(file_path, content, archive, dict(hyper_parameters or {}))
     except CheckpointError as error:
         raise type(error)(f"{file_path}: {error}") from None
 
 
-def _checkpoint(path: Path, content: object, archive: Archive) -> Checkpoint:
+def _checkpoint(path: Path, content: object, archive: Archive, told: dict[str, Any]) -> Checkpoint:
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise CheckpointError(
             "a file of torch, but no Lightning checkpoint: expected a dictionary with 'state_dict' "
             f"and 'hyper_parameters', got {kind_of(content)}"
         )
-    if not isinstance(content.get("hyper_parameters"), dict):
-        raise CheckpointError(
-            "holds weights, but no 'hyper_parameters' that say of which model; Lightning writes "
-            "them when the model calls save_hyperparameters()"
-        )
     plain = PlainData(archive.tensor)
     state_dict = plain(content["state_dict"])
     if not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state_dict.items()):
         raise CheckpointError("state_dict: expected a tensor by name")
-    hyper_parameters = plain(content["hyper_parameters"])
+    recorded = content.get("hyper_parameters")
+    hyper_parameters = {**(plain(recorded) if isinstance(recorded, dict) else {}), **told}
     data_info = hyper_parameters.pop("data_info", None)
+    architecture = architecture_of(hyper_parameters, state_dict)
+    if architecture is None and not isinstance(recorded, dict) and not told:
+        raise CheckpointError(
+            "holds weights, but no 'hyper_parameters' that say of which model; Lightning writes "
+            "them when the model calls save_hyperparameters()"
+        )
     versions = {"lightning": content.get("pytorch-lightning_version"), "archive": archive.version}
     return Checkpoint(
         path=path,
-        class_path=_class_path(hyper_parameters),
+        class_path=architecture.class_path if architecture else "",
         hyper_parameters=hyper_parameters,
         state_dict=state_dict,
         data_info=data_info if isinstance(data_info, dict) else {},
@@ -203,34 +202,32 @@ def _checkpoint(path: Path, content: object, archive: Archive) -> Checkpoint:
     )
 
 
-def _class_path(hyper_parameters: Mapping[str, Any]) -> str:
-    known = (path for path, keys in _MODELS_BY_KEYS if keys <= hyper_parameters.keys())
-    return next(known, "")
-
-
 # The model -----------------------------------------------------------------------------------
 
 
-def _model_of(checkpoint: Checkpoint) -> CoreReadout:
+def _model_of(checkpoint: Checkpoint) -> CheckpointModel:
     """Return the model of a checkpoint with its weights, in eval mode, on the CPU."""
-    advice = "; open it with OpenRetina, and pass the live model to RetinaModel(model)"
-    if checkpoint.class_path != _UNIFIED:
+    architecture = architecture_of(checkpoint.hyper_parameters, checkpoint.state_dict)
+    if architecture is None:
         keys = some_of(map(short, checkpoint.hyper_parameters))
-        found = checkpoint.class_path or f"a model with the hyper-parameters {keys}"
-        raise UnknownArchitectureError(f"{found} is not known yet{advice}")
+        raise UnknownArchitectureError(
+            f"a model with the hyper-parameters {keys} is not known; {way_out(checkpoint.path)}"
+        )
+    weights = architecture.adapted(checkpoint.state_dict)
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     try:
         # Sizes in the file are only claims: no memory is taken until the weights bear them out.
         with torch.device("meta"):
-            model = build_core_readout(checkpoint.hyper_parameters)
+            model = architecture.build(checkpoint.hyper_parameters, shapes)
     except UnknownClassError as error:
-        raise UnknownArchitectureError(f"{error}{advice}") from error
+        raise UnknownArchitectureError(f"{error}; {way_out(checkpoint.path)}") from error
     except ValueError as error:
         raise CheckpointError(f"hyper_parameters: {error}") from error
-    model.load_state_dict(_fitting(model, checkpoint), strict=True, assign=True)
+    model.load_state_dict(_fitting(model, weights, checkpoint.path), strict=True, assign=True)
     return model.eval()
 
 
-def _moved(model: CoreReadout, target: torch.device) -> CoreReadout:
+def _moved(model: CheckpointModel, target: torch.device) -> CheckpointModel:
     try:
         return model.to(target)
     except torch.cuda.OutOfMemoryError as error:
@@ -241,9 +238,11 @@ def _moved(model: CoreReadout, target: torch.device) -> CoreReadout:
         ) from error
 
 
-def _fitting(model: CoreReadout, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+def _fitting(
+    model: CheckpointModel, got: Mapping[str, torch.Tensor], path: Path
+) -> dict[str, torch.Tensor]:
     """Return own copies of the weights, if they are those that the model needs."""
-    wanted, got = model.state_dict(), checkpoint.state_dict
+    wanted = model.state_dict()
     common = [key for key in wanted if key in got]
     complaints = {
         "missing": [short(key) for key in wanted if key not in got],
@@ -263,7 +262,7 @@ def _fitting(model: CoreReadout, checkpoint: Checkpoint) -> dict[str, torch.Tens
         listed = "; ".join(f"{what}: {some_of(keys)}" for what, keys in complaints.items() if keys)
         raise CheckpointError(f"state_dict: does not fit the hyper-parameters: {listed}")
     n_bytes = sum(got[key].numel() * wanted[key].element_size() for key in common)
-    if n_bytes > MOST_COPIES * (size := checkpoint.path.stat().st_size):
+    if n_bytes > MOST_COPIES * (size := path.stat().st_size):
         raise CheckpointError(
             f"state_dict: {n_bytes} bytes of weights out of a file of {size} bytes; expected at "
             f"most {MOST_COPIES} times as many"
@@ -277,17 +276,11 @@ def _number_kind(tensor: torch.Tensor) -> str:
     return "floating" if tensor.is_floating_point() else "whole"
 
 
-def _description(checkpoint: Checkpoint, model: CoreReadout) -> dict[str, Any]:
+def _description(checkpoint: Checkpoint, model: CheckpointModel) -> dict[str, Any]:
     """Return what the file says about the model, as arguments of `RetinaModel`."""
-    counts = checkpoint.hyper_parameters["n_neurons_dict"]
-    parts = [checkpoint.hyper_parameters[part]["_target_"] for part in ("core", "readout")]
     return {
-        "description": " and ".join(part.rpartition(".")[2] for part in parts) + " of OpenRetina",
-        **described(
-            checkpoint.data_info,
-            in_shape=model.in_shape,
-            n_neurons={session: counts[session] for session in model.sessions},
-        ),
+        "description": model.summary,
+        **described(checkpoint.data_info, in_shape=model.in_shape, n_neurons=model.n_neurons),
     }
 
 

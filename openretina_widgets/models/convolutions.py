@@ -137,11 +137,96 @@ class TimeIndependentConv3d(KernelConv3d):
         return self.conv.weight
 
 
-CONVOLUTIONS: dict[str, Callable[..., KernelConv3d]] = {
+class PlainConv3d(KernelConv3d):
+    """A convolution whose kernel is its weight."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: tuple[int, int, int],
+        padding: Padding = False,
+    ) -> None:
+        super().__init__(size, padding)
+        self.weight = scattered(out_channels, in_channels, *size)
+
+    def kernel(self) -> torch.Tensor:
+        """Return the kernel ``(out, in, time, height, width)``."""
+        return self.weight
+
+
+class FullConv3d(KernelConv3d):
+    """A kernel with a free weight for each frame and pixel (``"full"``).
+
+    Parameters are those of `SpaceTimeSeparableConv3d`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        temporal_kernel_size: int,
+        spatial_kernel_size: int,
+        padding: Padding = False,
+    ) -> None:
+        size = (temporal_kernel_size, spatial_kernel_size, spatial_kernel_size)
+        super().__init__(size, padding)
+        # Stored by OpenRetina, and used by its other convolutions only.
+        self.register_buffer("_log_speed_default", torch.zeros(1))
+        self.conv = nn.Conv3d(in_channels, out_channels, size, bias=False)
+
+    def kernel(self) -> torch.Tensor:
+        """Return the kernel ``(out, in, time, height, width)``."""
+        return self.conv.weight
+
+
+class TwoStepConv3d(nn.Module):
+    """A convolution in space, then one in time that mixes all channels (``"separable"``).
+
+    Each step is padded as the whole is asked to be, as in OpenRetina: a number of pixels, and of
+    frames, is added twice.
+
+    Parameters are those of `SpaceTimeSeparableConv3d`.
+    """
+
+    _log_speed_default: torch.Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        temporal_kernel_size: int,
+        spatial_kernel_size: int,
+        padding: Padding = False,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("_log_speed_default", torch.zeros(1))
+        space = (1, spatial_kernel_size, spatial_kernel_size)
+        self.space_conv = PlainConv3d(in_channels, out_channels, space, padding)
+        time = (temporal_kernel_size, 1, 1)
+        self.time_conv = PlainConv3d(out_channels, out_channels, time, padding)
+
+    def output_size(self, size: Sequence[int]) -> list[int]:
+        """Return time, height and width of the answer to an input of these."""
+        return self.time_conv.output_size(self.space_conv.output_size(size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input ``(batch, channel, time, height, width)``, convolved."""
+        return self.time_conv(self.space_conv(x)) * self._log_speed_default.exp()
+
+
+Convolution = KernelConv3d | TwoStepConv3d
+"""What a layer of a core may begin with: a module with an `output_size`."""
+
+CONVOLUTIONS: dict[str, Callable[..., Convolution]] = {
     "custom_separable": SpaceTimeSeparableConv3d,
+    "separable": TwoStepConv3d,
+    "full": FullConv3d,
     "time_independent": TimeIndependentConv3d,
 }
-"""What `SimpleCore` can be made of, by OpenRetina's ``convolution_type``."""
+"""What a core can be made of, by OpenRetina's ``convolution_type``."""
 
 
 def checked_padding(padding: object, argument: str) -> tuple[int, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from openretina_widgets.models._parts import (
     checked_sizes,
     number,
     shown,
+    smoothness_penalty,
     unknown_class,
     whole,
 )
@@ -21,6 +22,7 @@ from openretina_widgets.models.convolutions import (
     CONVOLUTIONS,
     KernelConv3d,
     Padding,
+    TwoStepConv3d,
     checked_padding,
 )
 
@@ -36,12 +38,15 @@ class Core(nn.Module):
         raise NotImplementedError
 
 
-class _Bias(nn.Module):
+class Bias(nn.Module):
+    """Adds a learnt value to each channel."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the feature maps, shifted."""
         return x + self.bias
 
 
@@ -56,16 +61,6 @@ class _ChannelSum(nn.Module):
         if x.shape[1] == 1:
             return x
         return (x * self.channel_weights.view(1, -1, 1, 1, 1)).sum(dim=1, keepdim=True)
-
-
-class _SmoothnessPenalty(nn.Module):
-    """Holds the filter that OpenRetina stores with its penalty on rough spatial kernels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.laplace = nn.Module()
-        cross = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
-        self.laplace.register_buffer("filter", cross[None, None])
 
 
 class SimpleCore(Core):
@@ -143,7 +138,9 @@ class SimpleCore(Core):
             every = whole(every, "maxpool_every_n_layers", low=1)
         self.color_squashing_layer = _channel_sum(color_squashing_weights, widths[0])
         # OpenRetina stores this filter with the weights: without it they would not load strictly.
-        self._input_weights_regularizer_spatial = _SmoothnessPenalty()
+        self._input_weights_regularizer_spatial = smoothness_penalty(
+            "FlatLaplaceL23dnorm", "regularizer"
+        )
         self.features = nn.Sequential()
         for i, out_channels in enumerate(widths[1:]):
             layer: OrderedDict[str, nn.Module] = OrderedDict()
@@ -155,7 +152,7 @@ class SimpleCore(Core):
                 padding=hidden_padding if i else input_padding,
             )
             layer["norm"] = nn.BatchNorm3d(out_channels)
-            layer["bias"] = _Bias(out_channels)
+            layer["bias"] = Bias(out_channels)
             layer["nonlin"] = nn.ELU()
             if rate > 0:
                 layer["dropout"] = nn.Dropout3d(rate)
@@ -180,24 +177,30 @@ class SimpleCore(Core):
         wanted = self.channels[0]
         if channel != wanted and self.color_squashing_layer is None:
             raise ValueError(f"in_shape: the core takes {wanted} channels, got {channel}")
-        for part in self.features.modules():
-            if isinstance(part, KernelConv3d):
-                size = part.output_size(size)
-            elif isinstance(part, nn.MaxPool3d):
-                size = [size[0], size[1] // 2, size[2] // 2]
-        time, height, width = size
-        if height < 1 or width < 1:
-            raise ValueError(
-                "in_shape: too small for the kernels of the core, got (channel, time, height, "
-                f"width) = {tuple(in_shape)}"
-            )
+        time, height, width = size_after(self.features, size)
+        checked_room(height, width, in_shape)
         return (self.channels[-1], time - self.cut_first_n_frames, height, width)
 
 
-CORES: dict[str, Callable[..., Core]] = {
-    "openretina.modules.core.base_core.SimpleCoreWrapper": SimpleCore,
-}
-"""Cores that can be built, by OpenRetina's class path."""
+def size_after(layers: nn.Module, size: Sequence[int]) -> list[int]:
+    """Return time, height and width of feature maps after the layers of a core."""
+    sizes = list(size)
+    for layer in layers.children():
+        for part in layer.children():
+            if isinstance(part, KernelConv3d | TwoStepConv3d):
+                sizes = part.output_size(sizes)
+            elif isinstance(part, nn.MaxPool3d):
+                sizes = [sizes[0], sizes[1] // 2, sizes[2] // 2]
+    return sizes
+
+
+def checked_room(height: int, width: int, in_shape: Sequence[int]) -> None:
+    """Raise ValueError if no pixel is left of the feature maps."""
+    if height < 1 or width < 1:
+        raise ValueError(
+            "in_shape: too small for the kernels of the core, got (channel, time, height, "
+            f"width) = {tuple(in_shape)}"
+        )
 
 
 def _channel_sum(weights: Sequence[float] | None, n_channels: int) -> _ChannelSum | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +18,10 @@ EMBEDDED = "synthetic"
 
 
 def load_model(
-    source: str | os.PathLike[str] = EMBEDDED, *, device: str | torch.device = "cpu"
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = EMBEDDED,
+    *,
+    device: str | torch.device = "cpu",
+    hyper_parameters: Mapping[str, Any] | None = None,
 ) -> RetinaModel:
     """Open a retina model.
 
@@ -26,9 +31,13 @@ def load_model(
         ``"synthetic"`` for the embedded retina, whose cell types are known, the name of a model
         that OpenRetina publishes, or the path of an OpenRetina checkpoint. A published model is
         fetched into OpenRetina's cache folder, unless it is there: see `fetch`. A checkpoint is
-        read as data: nothing in it is executed.
+        read as data: nothing in it is executed. Several of them make an ensemble, which answers
+        with the mean of their responses.
     device
         Where the weights go, such as ``"cpu"`` or ``"cuda"``.
+    hyper_parameters
+        What a checkpoint does not say of its model, or says otherwise, such as
+        ``{"nonlinearity": "softplus"}`` for a single-cell LNP model.
 
     Returns
     -------
@@ -43,11 +52,22 @@ def load_model(
         If a published model is not here and does not arrive; the message says how to place it by
         hand.
     ValueError
-        If `source` is neither a known name nor a checkpoint, or `device` is not there.
+        If `source` is neither a known name nor a checkpoint, if the members of an ensemble differ
+        in stimulus or neurons, or if `device` is not there.
     """
     target = check_device(device)
+    if isinstance(source, list | tuple):
+        from openretina_widgets.models.ensemble import ensemble_of
+
+        members = [
+            load_model(member, device=target, hyper_parameters=hyper_parameters)
+            for member in source
+        ]
+        return ensemble_of(members)
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(f"source: expected a name or a path, got {type(source).__name__}")
+        raise TypeError(
+            f"source: expected a name, a path, or a list of them, got {type(source).__name__}"
+        )
     text = os.fspath(source)
     if text == EMBEDDED:
         from openretina_widgets.models.synthetic import load_synthetic
@@ -63,7 +83,8 @@ def load_model(
         )
     from openretina_widgets.models.checkpoint import load_checkpoint
 
-    model = load_checkpoint(fetch(text) if is_published else text, device=target)
+    path = fetch(text) if is_published else text
+    model = load_checkpoint(path, device=target, hyper_parameters=hyper_parameters)
     if is_published:
         model.name = text  # some files are called otherwise
     return model

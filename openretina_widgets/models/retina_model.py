@@ -15,6 +15,7 @@ from openretina_widgets.models._checks import (
     checked_input_shape,
     checked_range,
     is_index,
+    spokesman,
 )
 from openretina_widgets.models.card import ModelCard, model_card
 from openretina_widgets.models.data_info import stimulus_and_neurons
@@ -115,7 +116,8 @@ class RetinaModel(nn.Module):
         self.name = name or type(module).__name__
         self.source = source or f"live {type(module).__module__}.{type(module).__qualname__}"
         self.description = description
-        self._takes_data_key = "data_key" in inspect.signature(module.forward).parameters
+        spoken_to = spokesman(module)
+        self._takes_data_key = "data_key" in inspect.signature(spoken_to.forward).parameters
         # The module is not told a name that is ours.
         self._nameless = None if _DEFAULT in _readout_names(module) else _DEFAULT
         counts = dict(sessions) if sessions is not None else _sessions_of(module)
@@ -169,7 +171,7 @@ class RetinaModel(nn.Module):
 
     def _own_record(self) -> dict[str, Any]:
         """Return what a live OpenRetina model records of itself, empty where it does not."""
-        info = getattr(self.module, "data_info", None)
+        info = getattr(spokesman(self.module), "data_info", None)
         if not isinstance(info, Mapping) or not info:
             return {}
         counts = {session: len(neurons) for session, neurons in self._neurons.items()}
@@ -399,5 +401,5 @@ def _sessions_of(module: nn.Module) -> dict[str, int | Sequence[Neuron] | None]:
 
 
 def _readout_names(module: nn.Module) -> list[str]:
-    readout = getattr(module, "readout", None)
+    readout = getattr(spokesman(module), "readout", None)
     return list(readout.keys()) if isinstance(readout, nn.ModuleDict) else []

@@ -19,6 +19,7 @@ from openretina_widgets.models.safe_values import (
     ArrayClaim,
     CheckpointError,
     DTypeClaim,
+    Module,
     Name,
     Node,
     StorageClaim,
@@ -153,9 +154,14 @@ class PickleReader:
 
     def _new(self, _: None) -> None:
         arguments, name = self._stack.pop(), self._stack.pop()
-        if not isinstance(name, Name) or name.path not in NODES or arguments != ():
-            raise UnsafeCheckpointError(f"refused: it makes a {short(name)}")
-        self._stack.append(Node(name.path))
+        if isinstance(name, Name) and arguments == ():
+            if name.path in NODES:
+                self._stack.append(Node(name.path))
+                return
+            if _is_module(name.path):
+                self._stack.append(Module(name.path))
+                return
+        raise UnsafeCheckpointError(f"refused: it makes a {short(name)}")
 
     def _build(self, _: None) -> None:
         state = self._stack.pop()
@@ -164,7 +170,9 @@ class PickleReader:
             target.state = as_dict(state)
         elif isinstance(target, ArrayClaim | DTypeClaim):
             target.build(state)
-        elif not isinstance(target, dict):  # a state dict's own notes are not needed
+        # A state dict's own notes are not needed, nor is what a module holds: its weights are in
+        # the state dict too.
+        elif not isinstance(target, dict | Module):
             raise UnsafeCheckpointError(f"refused: it sets the state of {short(target)}")
 
     def _storage(self, _: None) -> None:
@@ -217,12 +225,26 @@ def _known_name(module: str, name: str) -> Name:
     module = {"__builtin__": "builtins"}.get(module, module)
     module = module.replace("numpy._core.", "numpy.core.")
     path = f"{module}.{name}"
-    if path not in _NAMES:
+    if path not in _NAMES and not _is_module(path):
         raise UnsafeCheckpointError(
             f"refused: it asks for {short(path)}, which is not among the data that a checkpoint "
             "may hold; nothing in it was executed"
         )
     return Name(path)
+
+
+def _is_module(path: str) -> bool:
+    """Tell whether a name is that of a part of a model, which Lightning records with its class.
+
+    Such a part is neither imported nor built: it is read over, and stands for its name.
+    """
+    return _MODULE.fullmatch(path) is not None
+
+
+_MODULE = re.compile(
+    r"(openretina\.modules(\.[a-z_]+)+|openretina\.models\.[a-z_]+|torch\.nn\.modules\.[a-z]+)"
+    r"\.[A-Z][A-Za-z0-9]*"
+)
 
 
 def _made_bytes(text: object = "", encoding: object = "latin1") -> bytes:
@@ -300,6 +322,9 @@ _STORAGES = {
 _TYPES = {
     "typing.Any",
     "numpy.ndarray",
+    # Nonlinearities of the parts that Lightning records.
+    *(f"torch._C._nn.{name}" for name in ("elu_", "gelu", "softplus")),
+    *(f"torch.nn.functional.{name}" for name in ("elu", "relu", "sigmoid", "softplus", "tanh")),
     *(f"builtins.{kind}" for kind in ("bool", "dict", "float", "int", "list", "long", "str")),
     "builtins.tuple",
     *(str(dtype) for dtype in _STORAGES.values()),

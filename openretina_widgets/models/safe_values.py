@@ -57,6 +57,13 @@ class Node:
     state: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(eq=False, repr=False)
+class Module:
+    """A torch module that the pickle describes; only the name of its class is kept."""
+
+    path: str
+
+
 @dataclass(frozen=True)
 class TensorClaim:
     """A tensor that the pickle describes; its numbers are read when it is used."""
@@ -150,7 +157,7 @@ class PlainData:
             return self._tensor(value)
         if isinstance(value, ArrayClaim):
             return self._array(value, depth)
-        if isinstance(value, Name):
+        if isinstance(value, Name | Module):
             return value.path
         if value is None or isinstance(value, bool | int | float | str | bytes):
             return value
@@ -255,7 +262,7 @@ def kind_of(value: object) -> str:
     """Return what a value from a file is, in words."""
     if isinstance(value, dict):
         return f"a dictionary of {some_of(map(short, value))}" if value else "an empty dictionary"
-    if isinstance(value, Name | Node):
+    if isinstance(value, Name | Node | Module):
         return value.path
     if value is None:
         return "nothing"

@@ -17,6 +17,7 @@ from openretina_widgets.models.checkpoint import (
     load_checkpoint,
     read_checkpoint,
 )
+from openretina_widgets.models.core_readout import CoreReadout
 from tests.models.checkpoint_files import (
     DATA_INFO,
     HYPER_PARAMETERS,
@@ -161,20 +162,6 @@ def test_recorded_checkpoint_answers_as_openretina_does():
     assert loaded.neurons("2_session_b")[0].cell_type == "G1 OFF"
 
 
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        ("klindt_low_res", "openretina.modules.readout.multi_readout.MultiFactorizedReadout"),
-        ("lnp_low_res", "openretina.modules.core.base_core.DummyCore"),
-    ],
-)
-def test_recorded_checkpoint_of_another_architecture_is_read_and_named(name, part):
-    checkpoint = read_checkpoint(recorded(f"{name}.ckpt"))
-    assert checkpoint.data_info["input_shape"] == (2, 18, 16)
-    with pytest.raises(UnknownArchitectureError, match=rf"{part}.*RetinaModel\(model\)"):
-        load_checkpoint(recorded(f"{name}.ckpt"))
-
-
 # Nothing is imported, nothing is written -----------------------------------------------------
 
 
@@ -242,30 +229,40 @@ def test_weights_alone_are_not_enough(tmp_path, model):
         load_checkpoint(tmp_path / "bare.pt")
 
 
-@pytest.mark.parametrize(
-    ("hyper_parameters", "message"),
-    [
-        (
-            {"temporal_kernel_sizes": [3], "spatial_kernel_sizes": [3]},
-            r"openretina\.models\.core_readout\.ExampleCoreReadout is not known yet",
-        ),
-        ({"sta_dir": "x", "n_neurons_dict": {}}, "SpatialContrastCoreReadout is not known yet"),
-        ({"rf_location": [1, 2]}, "SingleCellSeparatedLNP is not known yet"),
-        ({"n_layers": 3}, "a model with the hyper-parameters 'n_layers' is not known yet"),
-    ],
-)
-def test_an_unknown_model_is_named_with_a_way_out(tmp_path, model, hyper_parameters, message):
-    content = {**content_of(model), "hyper_parameters": hyper_parameters}
+def test_an_unknown_model_is_named_with_a_way_out(tmp_path, model):
+    content = {**content_of(model), "hyper_parameters": {"n_layers": 3}}
     path = save(content, tmp_path / "unknown.ckpt")
-    with pytest.raises(UnknownArchitectureError, match=rf"{message}.*RetinaModel\(model\)"):
+    message = r"a model with the hyper-parameters 'n_layers' is not known; .*RetinaModel\(model\)"
+    with pytest.raises(UnknownArchitectureError, match=message):
         load_checkpoint(path)
 
 
 def test_an_unknown_core_is_named_with_a_way_out(tmp_path, model):
-    gru = {**HYPER_PARAMETERS["core"], "_target_": "openretina.modules.core.gru_core.ConvGRUCore"}
-    path = save(claiming(model, core=gru), tmp_path / "gru.ckpt")
-    with pytest.raises(UnknownArchitectureError, match=r"ConvGRUCore'.*RetinaModel\(model\)"):
+    other = {**HYPER_PARAMETERS["core"], "_target_": "lab.cores.TransformerCore"}
+    path = save(claiming(model, core=other), tmp_path / "other.ckpt")
+    message = r"core: 'lab\.cores\.TransformerCore' is not known.*RetinaModel\(model\)"
+    with pytest.raises(UnknownArchitectureError, match=message) as caught:
         load_checkpoint(path)
+    assert f"load_core_readout_model({str(path)!r}, 'cpu')" in str(caught.value)
+
+
+def test_the_way_out_says_whether_openretina_is_installed(tmp_path, model, monkeypatch):
+    path = save(claiming(model, core={"_target_": "lab.Core"}), tmp_path / "other.ckpt")
+    package = tmp_path / "installed" / "openretina"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemError('imported')")
+    monkeypatch.syspath_prepend(package.parent)
+    with pytest.raises(UnknownArchitectureError, match="OpenRetina is installed here"):
+        load_checkpoint(path)
+
+
+def test_what_the_file_does_not_say_may_be_told(tmp_path, model):
+    content = content_of(model)
+    del content["hyper_parameters"]
+    path = save(content, tmp_path / "told.ckpt")
+    loaded = load_checkpoint(path, hyper_parameters=HYPER_PARAMETERS)
+    stimulus = torch.randn(1, 2, 12, 6, 5, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(loaded(stimulus, data_key="1_a"), model(stimulus, data_key="1_a"))
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path, model):
@@ -327,6 +324,6 @@ def test_a_device_without_room_is_said_in_megabytes(path, model, monkeypatch):
     def full(_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(reader.CoreReadout, "to", lambda self, device: full(device))
+    monkeypatch.setattr(CoreReadout, "to", lambda self, device: full(device))
     with pytest.raises(OutOfMemory, match=r"small\.ckpt: its weights need 0\.0 MB"):
         load_checkpoint(path)

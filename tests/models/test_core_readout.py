@@ -338,8 +338,8 @@ def test_a_model_of_any_size_can_be_sketched():
 @pytest.mark.parametrize(
     ("part", "class_path"),
     [
-        ("core", "openretina.modules.core.gru_core.ConvGRUCore"),
-        ("readout", "openretina.modules.readout.multi_readout.MultipleLNPReadout"),
+        ("core", "openretina.modules.core.gru_core.OtherCore"),
+        ("readout", "openretina.modules.readout.multi_readout.OtherReadout"),
     ],
 )
 def test_an_unknown_part_is_named(part, class_path):
@@ -351,8 +351,9 @@ def test_an_unknown_part_is_named(part, class_path):
 
 
 def test_an_unknown_convolution_is_named():
-    with pytest.raises(UnknownClassError, match=r"core\.convolution_type: 'full' is not known"):
-        build_core_readout(hyper_parameters(convolution_type="full"))
+    message = r"core\.convolution_type: 'diagonal' is not known"
+    with pytest.raises(UnknownClassError, match=message):
+        build_core_readout(hyper_parameters(convolution_type="diagonal"))
 
 
 @pytest.mark.parametrize(

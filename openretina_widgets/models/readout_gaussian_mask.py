@@ -1,43 +1,15 @@
-"""Readouts: from the feature maps to the responses of one session's neurons."""
+"""The Gaussian-mask readout: for each neuron a Gaussian in space, and a weight for each feature."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from openretina_widgets.errors import unknown_name
 from openretina_widgets.models._parts import flag, number, scattered
-
-
-class SessionReadouts(nn.ModuleDict):
-    """A readout for each session, in the sorted order in which OpenRetina joins them.
-
-    Raises
-    ------
-    ValueError
-        If a session has a name that torch does not take.
-    """
-
-    def __init__(self, readouts: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        for session, readout in sorted(readouts.items()):
-            try:
-                self.add_module(session, readout)
-            except KeyError as error:  # empty, with a dot, or the name of a method
-                raise ValueError(
-                    f"n_neurons_dict: {session!r} cannot be the name of a session: {error.args[0]}"
-                ) from error
-
-    def forward(self, features: torch.Tensor, data_key: str | None = None) -> torch.Tensor:
-        """Return the response ``(batch, time, neuron)`` of a session, of all of them for None."""
-        if data_key is None:
-            return torch.cat([readout(features) for readout in self.values()], dim=-1)
-        if data_key not in self:
-            raise ValueError(unknown_name("data_key", str(data_key), list(self.keys()), "session"))
-        return self[data_key](features)
+from openretina_widgets.models.readout_sessions import SessionReadouts, session_readouts
 
 
 class GaussianMaskReadout(nn.Module):
@@ -126,28 +98,22 @@ def gaussian_mask_readouts(
     mask_l1_reg: float = 1.0,
     feature_weights_l1_reg: float = 1.0,
     readout_reg_avg: bool = False,
+    clone_readout: bool = False,
 ) -> SessionReadouts:
     """Build OpenRetina's ``MultiGaussianMaskReadout``; see `GaussianMaskReadout`.
 
-    The last three arguments belong to training and have no part in the response.
+    `mask_l1_reg`, `feature_weights_l1_reg` and `readout_reg_avg` belong to training.
     """
-    return SessionReadouts(
-        {
-            session: GaussianMaskReadout(
-                in_shape,
-                n_neurons,
-                scale=scale,
-                bias=bias,
-                gaussian_mean_scale=gaussian_mean_scale,
-                gaussian_var_scale=gaussian_var_scale,
-                positive=positive,
-            )
-            for session, n_neurons in n_neurons_dict.items()
-        }
+    return session_readouts(
+        lambda n_neurons: GaussianMaskReadout(
+            in_shape,
+            n_neurons,
+            scale=scale,
+            bias=bias,
+            gaussian_mean_scale=gaussian_mean_scale,
+            gaussian_var_scale=gaussian_var_scale,
+            positive=positive,
+        ),
+        n_neurons_dict,
+        clone_readout=clone_readout,
     )
-
-
-READOUTS: dict[str, Callable[..., SessionReadouts]] = {
-    "openretina.modules.readout.multi_readout.MultiGaussianMaskReadout": gaussian_mask_readouts,
-}
-"""Readouts that can be built, by OpenRetina's class path."""
