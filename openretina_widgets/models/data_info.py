@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +17,8 @@ HOEFLING_NORM = 30.0
 """L2 norm that the stimuli optimised in Höfling et al. 2024 are held to."""
 FRAME_RATE = 30.0
 """Frames per second of a model whose checkpoint does not say (Hz)."""
+
+_LARGEST = sys.float_info.max  # a whole number from a file may be too large for a float
 
 # Response classes of the 46 groups of Baden et al. 2016 (Nature 529:345), by their last group.
 _BADEN_CLASSES = (
@@ -57,6 +59,9 @@ def described(
             f"data_info: input_shape {short(stated)} does not fit in_shape {in_shape}"
         )
     of_mouse = channel == 2  # green and UV: the only two-channel data of OpenRetina
+    # OpenRetina writes neither of these two; a checkpoint of our own does.
+    stimulus_range = _range(data_info.get("stimulus_range"), channel)
+    norm = _positive(data_info.get("stimulus_norm"))
     recorded = data_info.get("sessions_kwargs")
     recorded = recorded if isinstance(recorded, dict) else {}
     return {
@@ -67,8 +72,8 @@ def described(
         },
         "frame_rate": _positive(data_info.get("stimulus_rate_hz")) or FRAME_RATE,
         "pixel_size_um": _positive(data_info.get("retina_pixel_size_um")),
-        "stimulus_range": HOEFLING_RANGE if of_mouse else None,
-        "stimulus_norm": HOEFLING_NORM if of_mouse else None,
+        "stimulus_range": stimulus_range or (HOEFLING_RANGE if of_mouse else None),
+        "stimulus_norm": norm or (HOEFLING_NORM if of_mouse and not stimulus_range else None),
     }
 
 
@@ -78,6 +83,10 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
     groups = _per_neuron(info.get("group_assignment"), n_neurons)
     rois = _per_neuron(info.get("roi_ids"), n_neurons)
     cells = _per_neuron(info.get("cell_indices"), n_neurons)
+    # OpenRetina does not write these three; a checkpoint of our own does.
+    types = _per_neuron(info.get("cell_types"), n_neurons)
+    sentences = _per_neuron(info.get("cell_notes"), n_neurons)
+    places = _per_neuron(info.get("cell_positions_um"), n_neurons)
     eye = info.get("eye")
     neurons = []
     for i in range(n_neurons):
@@ -87,6 +96,8 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
             if of_mouse and (response_class := _baden_class(groups[i])):
                 cell_type = f"G{groups[i]} {response_class}"
                 notes.append(f"functional group {groups[i]} of Baden et al. 2016")
+        if isinstance(types[i], str) and types[i]:
+            cell_type = types[i]
         if rois[i] is not None:
             notes.append(f"ROI {rois[i]}")
         if cells[i] is not None:
@@ -94,8 +105,30 @@ def _neurons(n_neurons: int, info: object, *, of_mouse: bool) -> list[Neuron]:
         if isinstance(eye, str) and notes:
             notes.append(f"{eye} eye")
         note = ", ".join(notes) + "." if notes else ""
-        neurons.append(Neuron(i, cell_type=cell_type, note=note[:1].upper() + note[1:]))
+        note = note[:1].upper() + note[1:]
+        if isinstance(sentences[i], str):
+            note = f"{sentences[i]} {note}".strip()
+        x_um, y_um = _place(places[i])
+        neurons.append(Neuron(i, cell_type, x_um, y_um, note))
     return neurons
+
+
+def _place(value: object) -> tuple[float, float] | tuple[None, None]:
+    """Return x and y of a position, or None for both."""
+    if isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_finite, value)):
+        return (float(value[0]), float(value[1]))
+    return (None, None)
+
+
+def _range(value: object, channels: int) -> tuple[tuple[float, float], ...] | None:
+    """Return the smallest and the largest value of each channel, or None."""
+    if not isinstance(value, list | tuple) or len(value) != channels:
+        return None
+    for pair in value:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(map(_is_finite, pair)):
+            return None
+    limits = tuple((float(low), float(high)) for low, high in value)
+    return limits if all(low < high for low, high in limits) else None
 
 
 def _baden_class(group: int) -> str:
@@ -111,6 +144,10 @@ def _per_neuron(values: object, n_neurons: int) -> Sequence[Any]:
 
 
 def _positive(value: object) -> float | None:
-    if isinstance(value, int | float) and 0 < value < math.inf:
+    if isinstance(value, int | float) and 0 < value <= _LARGEST:
         return float(value)
     return None
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= _LARGEST

@@ -13,6 +13,9 @@ from openretina_widgets.models.device import check_device
 from openretina_widgets.models.retina_model import RetinaModel
 
 EMBEDDED = "synthetic"
+TRAINED = "trained"
+TRAINED_PATH = Path(__file__).with_name("data") / "trained.ckpt"
+"""Written by ``scripts/train_embedded.py``."""
 PUBLISHED = (  # the names of OpenRetina 1.1.1
     "hoefling_2024_base_low_res",
     "hoefling_2024_low_res",
@@ -34,8 +37,9 @@ def load_model(
     Parameters
     ----------
     source
-        ``"synthetic"`` for the embedded retina, whose cell types are known, or the path of an
-        OpenRetina checkpoint. A checkpoint is read as data: nothing in it is executed.
+        ``"synthetic"`` for the embedded retina, whose cell types are known; ``"trained"`` for the
+        embedded core-readout that was fitted to its responses; or the path of an OpenRetina
+        checkpoint. A checkpoint is read as data: nothing in it is executed.
     device
         Where the weights go, such as ``"cpu"`` or ``"cuda"``.
 
@@ -59,17 +63,29 @@ def load_model(
         from openretina_widgets.models.synthetic import load_synthetic
 
         return load_synthetic(device=target)
+    if text == TRAINED:
+        return _load_trained(target)
     if not text or not (Path(text).suffix or os.sep in text or Path(text).exists()):
         path = "a checkpoint is given by its path, such as 'folder/model.ckpt'"
         if text in PUBLISHED:
             raise ValueError(
                 f"source: {text!r} is a published name, which this version does not fetch; {path}"
             )
-        message = unknown_name("source", text, (EMBEDDED, *PUBLISHED), "model")
+        message = unknown_name("source", text, (EMBEDDED, TRAINED, *PUBLISHED), "model")
         raise ValueError(f"{message}; {path}")
     from openretina_widgets.models.checkpoint import load_checkpoint
 
     return load_checkpoint(text, device=target)
+
+
+def _load_trained(device: torch.device) -> RetinaModel:
+    """Open the trained embedded model as any other checkpoint."""
+    from openretina_widgets.models.checkpoint import load_checkpoint
+
+    model = load_checkpoint(TRAINED_PATH, device=device)
+    # Results carry the source: the place of this installation would tell nothing.
+    model.source = f"embedded, fitted to {EMBEDDED!r}"
+    return model
 
 
 def load_core_readout_from_remote(
