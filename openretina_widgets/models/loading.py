@@ -15,6 +15,9 @@ from openretina_widgets.models.published import PUBLISHED, fetch
 from openretina_widgets.models.retina_model import RetinaModel
 
 EMBEDDED = "synthetic"
+TRAINED = "trained"
+TRAINED_PATH = Path(__file__).with_name("data") / "trained.ckpt"
+"""Written by ``scripts/train_embedded.py``."""
 
 
 def load_model(
@@ -28,11 +31,12 @@ def load_model(
     Parameters
     ----------
     source
-        ``"synthetic"`` for the embedded retina, whose cell types are known, the name of a model
-        that OpenRetina publishes, or the path of an OpenRetina checkpoint. A published model is
-        fetched into OpenRetina's cache folder, unless it is there: see `fetch`. A checkpoint is
-        read as data: nothing in it is executed. Several of them make an ensemble, which answers
-        with the mean of their responses.
+        ``"synthetic"`` for the embedded retina, whose cell types are known; ``"trained"`` for the
+        embedded core-readout that was fitted to its responses; the name of a model that OpenRetina
+        publishes; or the path of an OpenRetina checkpoint. A published model is fetched into
+        OpenRetina's cache folder, unless it is there: see `fetch`. A checkpoint is read as data:
+        nothing in it is executed. Several of them make an ensemble, which answers with the mean of
+        their responses.
     device
         Where the weights go, such as ``"cpu"`` or ``"cuda"``.
     hyper_parameters
@@ -73,11 +77,13 @@ def load_model(
         from openretina_widgets.models.synthetic import load_synthetic
 
         return load_synthetic(device=target)
+    if text == TRAINED:
+        return _load_trained(target)
     is_published = text in PUBLISHED
     if not (
         is_published or (text and (Path(text).suffix or os.sep in text or Path(text).exists()))
     ):
-        message = unknown_name("source", text, (EMBEDDED, *PUBLISHED), "model")
+        message = unknown_name("source", text, (EMBEDDED, TRAINED, *PUBLISHED), "model")
         raise ValueError(
             f"{message}; a checkpoint is given by its path, such as 'folder/model.ckpt'"
         )
@@ -87,6 +93,16 @@ def load_model(
     model = load_checkpoint(path, device=target, hyper_parameters=hyper_parameters)
     if is_published:
         model.name = text  # some files are called otherwise
+    return model
+
+
+def _load_trained(device: torch.device) -> RetinaModel:
+    """Open the trained embedded model as any other checkpoint."""
+    from openretina_widgets.models.checkpoint import load_checkpoint
+
+    model = load_checkpoint(TRAINED_PATH, device=device)
+    # Results carry the source: the place of this installation would tell nothing.
+    model.source = f"embedded, fitted to {EMBEDDED!r}"
     return model
 
 

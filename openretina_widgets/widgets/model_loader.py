@@ -14,7 +14,7 @@ from IPython.core.getipython import get_ipython
 
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.card import printable
-from openretina_widgets.models.loading import EMBEDDED, load_model
+from openretina_widgets.models.loading import EMBEDDED, TRAINED, load_model
 from openretina_widgets.models.published import PUBLISHED, Progress, fetch_steps
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
@@ -187,7 +187,12 @@ class ModelLoader(Composition):
     def _list_sources(self, *_: Any) -> None:
         """Offer the names, and the notebook's variables that hold a model."""
         names = list(_models_in(self._shell.user_ns)) if self._shell is not None else []
-        self._source.options = (EMBEDDED, *PUBLISHED, *(_VARIABLE + name for name in names))
+        self._source.options = (
+            EMBEDDED,
+            TRAINED,
+            *PUBLISHED,
+            *(_VARIABLE + name for name in names),
+        )
 
     def _live_model(self, source: str) -> Callable[[], RetinaModel]:
         name = source.removeprefix(_VARIABLE).strip()

@@ -53,7 +53,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     there = {
         str(path.relative_to(ROOT))
         for path in package.rglob("*")
-        if path.is_file() and path.suffix in {".py", ".js", ".css", ".typed"}
+        if path.is_file() and path.suffix in {".py", ".js", ".css", ".typed", ".ckpt"}
     }
     assert any(name.endswith(".js") for name in there)
     assert there <= set(zipfile.ZipFile(wheel).namelist())
