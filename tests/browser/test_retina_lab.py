@@ -200,7 +200,7 @@ def test_checkpoint_of_openretina(lab: Lab, kernel_name: str) -> None:
     output = show(lab, kernel_name, "import openretina_widgets as orw\nlab = orw.RetinaLab()\nlab")
     copy = lab.server.root / CHECKPOINT.name
     shutil.copy(CHECKPOINT, copy)
-    source = output.get_by_label("Model")
+    source = output.get_by_placeholder("a name, the path of a checkpoint")
     source.fill(str(copy) + ".gone")
     source.press("Tab")
     button(output, "Load").click()
