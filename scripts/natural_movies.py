@@ -13,10 +13,14 @@ import torch
 from torch.nn import functional as F
 
 TEXTURE = 64  # pixels of a periodic texture; frames are cut out of it
-SPEEDS = (0.1, 2.0)  # pixels a frame; with 50 µm and 30 Hz: 150 to 3000 µm/s
+SPEEDS = (0.2, 1.5)  # pixels a frame; with 50 µm and 30 Hz: 300 to 2250 µm/s
 TURN_DEG = 4.0  # largest turn a frame
 STRETCH = 6.0  # longest grain over its width: half of the scenes have stalks rather than leaves
-MOVING, STILL = 0.7, 0.15  # shares of scenes; what is left is noise
+MOVING, STILL = 0.9, 0.04  # shares of scenes; what is left is noise
+# Flashes drive direction-selective cells whatever their direction. Where noise and flicker are
+# strong and frequent, cells of opposite directions answer alike, and none can be told apart.
+NOISE_CONTRAST = 0.5  # over that of the textures
+FLICKERING, FLICKER_CONTRAST = 0.1, 0.4  # share of scenes, and the strongest
 SHARP = 0.5  # share of textures with hard edges
 GREY = 0.3  # share of scenes in which both channels show the same
 
@@ -68,11 +72,12 @@ def movies(
         align_corners=True,
     ).unflatten(2, (frames, height))
     noise = _noise(generator, total, frames=frames, height=height, width=width)
-    pattern = torch.where(noisy[:, None, None, None, None], noise, seen)
+    pattern = torch.where(noisy[:, None, None, None, None], NOISE_CONTRAST * noise, seen)
     # Many scenes are faint: a retina is not always saturated.
-    contrast = uniform(total, 1, 1, 1, 1, low=0.1, high=1.0)
-    flickering = uniform(total, 1, 1) < 0.4
-    flicker = _flicker(generator, total, frames) * flickering * uniform(total, 1, 1, high=0.5)
+    contrast = uniform(total, 1, 1, 1, 1, low=0.2, high=1.0)
+    flickering = uniform(total, 1, 1) < FLICKERING
+    strength = uniform(total, 1, 1, high=FLICKER_CONTRAST) * flickering
+    flicker = strength * _flicker(generator, total, frames)
     mean = uniform(total, 2, 1, low=-0.2, high=0.2)
     made = contrast * pattern + (mean + flicker)[..., None, None]
     joined = made.clamp(-1, 1).unflatten(0, (n, scenes)).transpose(1, 2)
@@ -127,8 +132,8 @@ def _places(
 def _noise(
     generator: torch.Generator, n: int, *, frames: int, height: int, width: int
 ) -> torch.Tensor:
-    """Return binary noise whose checks and updates are 1, 2 or 4 pixels and frames."""
-    sizes = 2 ** torch.randint(0, 3, (2, n), generator=generator)
+    """Return binary noise whose checks and updates are 1 or 2 pixels and frames."""
+    sizes = 2 ** torch.randint(0, 2, (2, n), generator=generator)
     signs = torch.randn(n, 2, frames, height, width, generator=generator)
     signs = _coloured(generator, signs).sign()
     element = torch.arange(n)[:, None, None, None]

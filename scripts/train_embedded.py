@@ -1,7 +1,9 @@
 """Fits the trained embedded model: a core-readout of the published kind, to a retina that is known.
 
 The model has the shape of Höfling et al. 2024 (eLife 13:e86860) at low resolution: two separable
-layers of 16 channels and Gaussian-mask readouts. It is fitted to the responses of the embedded
+layers and Gaussian-mask readouts. Its second layer has 32 channels in place of 16, so that each of
+the 21 cell types can find one: motion has to be told apart in 7 directions, and in both polarities.
+It is fitted to the responses of the embedded
 synthetic retina, with OpenRetina's Poisson loss and AdamW, on movies that are made as they are
 needed, so that none is seen twice. Run from the root of the repository, on one core:
 
@@ -29,13 +31,14 @@ from openretina_widgets.models.core_readout import CoreReadout, build_core_reado
 from openretina_widgets.models.loading import TRAINED_PATH
 from openretina_widgets.models.synthetic import SESSION, SyntheticRetina, load_synthetic
 from openretina_widgets.models.synthetic_cells import FRAME_RATE, HEIGHT, PIXEL_UM, WIDTH
+from scripts.initial_weights import begin_local
 from scripts.natural_movies import movies
 from scripts.separable import response
 
 HELD_OUT_SEED = 2**40  # far from the seeds of all training steps
 HELD_OUT_SCENES = 400  # some cells fire seldom: a short movie tells little of them
 METRIC = "correlation with the synthetic retina on a movie that took no part in the fit"
-CHANNELS = [2, 16, 16]
+CHANNELS = [2, 16, 32]
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,10 @@ class Settings:
     """
 
     seed: int = 0
-    steps: int = 3000
+    steps: int = 2500
     batch: int = 6
-    scenes: int = 2
-    scene_frames: int = 50
+    scenes: int = 1
+    scene_frames: int = 100
     learning_rate: float = 0.01
     warm_up: int = 50
     weight_decay: float = 0.01
@@ -104,7 +107,7 @@ def hyper_parameters(settings: Settings, n_neurons: int) -> dict[str, Any]:
         "readout": {
             "_target_": "openretina.modules.readout.multi_readout.MultiGaussianMaskReadout",
             "_convert_": "object",
-            "in_shape": [16, 120, 8, 6],
+            "in_shape": [CHANNELS[-1], 120, 8, 6],
             "scale": True,
             "bias": True,
             "gaussian_mean_scale": 6.0,
@@ -178,7 +181,8 @@ def fit(settings: Settings, folder: Path, *, stop_after: int | None = None) -> C
     retina = SyntheticRetina()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = build_core_readout(hyper_parameters(settings, len(retina.ground_truth))).train()
+        model = build_core_readout(hyper_parameters(settings, len(retina.ground_truth)))
+        begin_local(model, torch.Generator().manual_seed(settings.seed))
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )

@@ -9,6 +9,7 @@ import torch
 from openretina_widgets.models.checkpoint import load_checkpoint
 from openretina_widgets.models.core_readout import build_core_readout
 from openretina_widgets.models.synthetic import SESSION, SyntheticRetina
+from scripts.initial_weights import begin_local
 from scripts.natural_movies import movies
 from scripts.separable import response
 from scripts.train_embedded import (
@@ -59,6 +60,38 @@ def test_scenes_move_stand_still_and_are_of_both_colours():
     alike = torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in pairs])
     assert alike.min() < -0.3
     assert alike.max() > 0.9
+
+
+# The first weights ---------------------------------------------------------------------------
+
+
+def begun(seed=0):
+    model = build_core_readout(hyper_parameters(SMALL, 3))
+    begin_local(model, torch.Generator().manual_seed(seed))
+    return model
+
+
+def test_the_first_kernels_are_set_by_the_generator_alone():
+    kernels, again, others = (
+        [layer.conv.kernel() for layer in model.core.features]
+        for model in (begun(), begun(), begun(seed=1))
+    )
+    for kernel, same, other in zip(kernels, again, others, strict=True):
+        assert torch.equal(kernel, same)
+        assert not torch.isclose(kernel, other).all()
+
+
+def test_the_first_kernels_are_local_in_space_and_time():
+    model = begun()
+    first, second = (layer.conv.kernel().detach().square() for layer in model.core.features)
+    assert first[..., 2:9, 2:9].sum() > 0.9 * first.sum()
+    # Newest frames last: 21 and 11 frames of memory, of which the oldest are hardly used.
+    assert first[:, :, -12:].sum() > 0.9 * first.sum()
+    assert second[:, :, -9:].sum() > 0.9 * second.sum()
+    peaks = second.sum(dim=(3, 4)).argmax(dim=2)
+    assert len(peaks.unique()) >= 6
+    pixels = second.sum(dim=2).flatten(2).argmax(dim=2)
+    assert len(pixels.unique()) >= 20
 
 
 # The shortcut --------------------------------------------------------------------------------
