@@ -1,0 +1,1 @@
+"""Tuning analyses: sweeps over conditions, indices and fits."""
