@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.jobs import Job
@@ -31,6 +32,8 @@ _HOME = {
     "RetinaModel": "models",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "compare_receptive_fields": "insilico.comparison",
+    "compare_tuning": "insilico.comparison",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
 }
@@ -46,6 +49,8 @@ __all__ = [
     "StimulusOptimizer",
     "StimulusPlayer",
     "__version__",
+    "compare_receptive_fields",
+    "compare_tuning",
     "load_model",
     "optimize_neurons",
 ]

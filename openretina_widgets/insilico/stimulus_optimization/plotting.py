@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 
+from openretina_widgets.insilico.figures import COLOURS, new_figure
 from openretina_widgets.insilico.space_time import space_time_split
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-
-_COLOURS = {"green": "#2b9348", "UV": "#9a55ff"}
 
 
 def plot_result(result: OptimizationResult, element: int = 0) -> Any:
@@ -23,17 +21,9 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     IndexError
         If there is no such element.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "plot() needs matplotlib: pip install 'openretina-widgets[plot]'"
-        ) from error
     movie = result.stimulus[element].numpy()
     channels = result.channels or tuple(f"channel {c}" for c in range(len(movie)))
-    figure = _shown_by_notebooks(Figure)(
-        figsize=(3.2 * (3 + len(movie)), 3.2), layout="constrained"
-    )
+    figure = new_figure(figsize=(3.2 * (3 + len(movie)), 3.2))
     axes = figure.subplots(1, 3 + len(movie))
     axes[0].plot(result.score_trace[:, element].numpy(), color="black")
     axes[0].set(xlabel="iteration", ylabel="score (a.u.)", title="Score")
@@ -48,22 +38,10 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     splits = [space_time_split(channel) for channel in movie]
     limit = max(float(np.abs(split.spatial).max()) for split in splits) or 1.0
     for axis, name, split in zip(axes[3:], channels, splits, strict=True):
-        axes[2].plot(time, split.temporal, color=_COLOURS.get(name, "0.4"), label=name)
+        axes[2].plot(time, split.temporal, color=COLOURS.get(name, "0.4"), label=name)
         image = axis.imshow(split.spatial, cmap="bwr", vmin=-limit, vmax=limit)
         axis.set(title=f"Spatial, {name}", xticks=[], yticks=[])
         figure.colorbar(image, ax=axis, label=result.unit)
     axes[2].set(xlabel="time (s)", ylabel="temporal component", title="Temporal")
     axes[2].legend()
     return figure
-
-
-def _shown_by_notebooks(base: type) -> type:
-    """Return a class of figures that a notebook shows, whatever backend matplotlib has."""
-
-    class ShownFigure(base):
-        def _repr_png_(self) -> bytes:
-            picture = io.BytesIO()
-            self.savefig(picture, format="png", dpi=100)
-            return picture.getvalue()
-
-    return ShownFigure
