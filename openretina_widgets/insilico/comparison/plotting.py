@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openretina_widgets.insilico.figures import new_figure
+from openretina_widgets.insilico.figure import new_figure
 
 if TYPE_CHECKING:
     from openretina_widgets.insilico.comparison.fields import FieldComparison
@@ -17,7 +17,7 @@ def plot_tuning(comparison: TuningComparison, neuron: int) -> Any:
     """Draw measured points and the fitted curve of a neuron."""
     row = comparison.neurons.index(neuron)
     found = comparison.agreement
-    figure = new_figure(figsize=(4.6, 3.6))
+    figure = new_figure(4.6, 3.6)
     axis = figure.subplots()
     axis.plot(comparison.x, comparison.fitted[row], color="black", label=f"neuron {neuron}")
     axis.plot(comparison.x, comparison.measured, "o", color="#d1495b", label="measured")
@@ -40,7 +40,7 @@ def plot_fields(comparison: FieldComparison, cell: int, neuron: int) -> Any:
     row = comparison.neurons.index(neuron)
     measured = comparison.measured[cell]
     model = comparison.laid_on(neuron, cell)
-    figure = new_figure(figsize=(10.2, 3.4))
+    figure = new_figure(10.2, 3.4)
     axes = figure.subplots(1, 3)
     limit = float(np.abs(measured).max()) or 1.0
     r, error = comparison.correlation[row, cell], comparison.error[row, cell]

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from openretina_widgets.insilico.figures import COLOURS, new_figure
+from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.space_time import space_time_split
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+
+_COLOURS = {"green": "#2b9348", "UV": "#9a55ff"}
 
 
 def plot_result(result: OptimizationResult, element: int = 0) -> Any:
@@ -23,7 +25,7 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     """
     movie = result.stimulus[element].numpy()
     channels = result.channels or tuple(f"channel {c}" for c in range(len(movie)))
-    figure = new_figure(figsize=(3.2 * (3 + len(movie)), 3.2))
+    figure = new_figure(3.2 * (3 + len(movie)), 3.2)
     axes = figure.subplots(1, 3 + len(movie))
     axes[0].plot(result.score_trace[:, element].numpy(), color="black")
     axes[0].set(xlabel="iteration", ylabel="score (a.u.)", title="Score")
@@ -38,7 +40,7 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     splits = [space_time_split(channel) for channel in movie]
     limit = max(float(np.abs(split.spatial).max()) for split in splits) or 1.0
     for axis, name, split in zip(axes[3:], channels, splits, strict=True):
-        axes[2].plot(time, split.temporal, color=COLOURS.get(name, "0.4"), label=name)
+        axes[2].plot(time, split.temporal, color=_COLOURS.get(name, "0.4"), label=name)
         image = axis.imshow(split.spatial, cmap="bwr", vmin=-limit, vmax=limit)
         axis.set(title=f"Spatial, {name}", xticks=[], yticks=[])
         figure.colorbar(image, ax=axis, label=result.unit)

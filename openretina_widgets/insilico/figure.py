@@ -1,16 +1,13 @@
-"""Still pictures with matplotlib (the ``plot`` extra), in one style."""
+"""Figures of results, with matplotlib (the ``plot`` extra), which is imported when one is drawn."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-COLOURS = {"green": "#2b9348", "UV": "#9a55ff"}
-"""Colours of the channels."""
 
-
-def new_figure(**settings: Any) -> Any:
-    """Return an empty figure that a notebook shows, whatever backend matplotlib has.
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure (inches) that a notebook shows, whatever backend matplotlib has.
 
     Raises
     ------
@@ -23,11 +20,14 @@ def new_figure(**settings: Any) -> Any:
         raise ImportError(
             "plot() needs matplotlib: pip install 'openretina-widgets[plot]'"
         ) from error
+    return _shown_by_notebooks(Figure)(figsize=(width, height), layout="constrained")
 
-    class ShownFigure(Figure):
+
+def _shown_by_notebooks(base: type) -> type:
+    class ShownFigure(base):
         def _repr_png_(self) -> bytes:
             picture = io.BytesIO()
             self.savefig(picture, format="png", dpi=100)
             return picture.getvalue()
 
-    return ShownFigure(layout="constrained", **settings)
+    return ShownFigure
