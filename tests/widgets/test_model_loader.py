@@ -75,7 +75,7 @@ def test_card_escapes_what_comes_from_the_model(small_model: RetinaModel) -> Non
     card = model_card(small_model)
     assert "<script>" not in card
     assert "&lt;script&gt;" in card
-    assert "neurons 3" in card
+    assert "3 neurons in 1 session" in card
     assert "lag 4 frames (133 ms)" in card
 
 
@@ -139,6 +139,8 @@ def test_a_failure_says_which_model_is_still_open(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         loader.load(str(tmp_path / "nothing.ckpt")).result(timeout=30)
     assert "Still open: synthetic." in loader._card.value
+    assert ".." not in loader._card.value.replace(str(tmp_path), "")
+    assert "--jp-error-color1" in loader._card.value  # red without the style sheet of a lab
     loader.close()
 
 
@@ -150,8 +152,11 @@ def test_variables_of_the_notebook_that_hold_a_model(small_model: RetinaModel) -
         assert "variable net" in loader._source.options
         assert not {"variable number", "variable _hidden"} & set(loader._source.options)
         assert loader.load("variable net").result(timeout=30) is small_model
+        assert loader.load("net").result(timeout=30) is small_model  # as it is called
         shell.run_cell("del net; other = number")
         assert "variable net" not in loader._source.options
+        with pytest.raises(TypeError, match="variable 'number' holds no model, but int"):
+            loader.load("variable number").result(timeout=30)
         with pytest.raises(ValueError, match="no variable 'net'"):
             loader.load("variable net").result(timeout=30)
         callbacks = len(shell.events.callbacks["post_run_cell"])
