@@ -14,6 +14,7 @@ from IPython.core.getipython import get_ipython
 
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.card import counted, printable
+from openretina_widgets.models.device import check_device
 from openretina_widgets.models.loading import EMBEDDED, TRAINED, load_model
 from openretina_widgets.models.published import PUBLISHED, Progress, fetch_steps
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
@@ -66,7 +67,7 @@ class ModelLoader(Composition):
         )
         self._device = ipw.Dropdown(
             options=_devices(),
-            value=str(device),
+            value=_listed(device),
             description="on",
             layout=ipw.Layout(width="230px"),
         )
@@ -165,7 +166,9 @@ class ModelLoader(Composition):
 
     def _opened(self, job: Job[Any, RetinaModel]) -> None:
         self._load.disabled, self._cancel.disabled = False, True
+        chosen = self._device.value  # new options would choose the first of them
         self._device.options = _devices()  # what is free has changed
+        self._device.value = chosen
         still = f" Still open: {self.model.name}." if self.model is not None else ""
         try:
             model = job.result()
@@ -280,6 +283,14 @@ def _devices() -> list[tuple[str, str]]:
         free, _ = torch.cuda.mem_get_info(index)
         devices.append((f"cuda:{index}, {free / 2**30:.1f} GiB free", f"cuda:{index}"))
     return devices
+
+
+def _listed(device: str) -> str:
+    """Return a device as `_devices` names it: ``"cuda"`` is the current one."""
+    target = check_device(device)
+    if target.type == "cuda" and target.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return "cpu" if target.type == "cpu" else str(target)
 
 
 def _free_memory() -> int | None:

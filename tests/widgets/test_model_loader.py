@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from openretina_widgets import ModelLoader, RetinaLab, RetinaModel
@@ -194,4 +195,15 @@ def test_devices_tell_what_is_free() -> None:
     [(label, device), *_] = loader._device.options
     assert device == "cpu"
     assert re.fullmatch(r"cpu(, \d+\.\d GiB free)?", label)
+    loader.close()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
+def test_the_chosen_device_stays_chosen() -> None:
+    loader = ModelLoader(device="cuda")
+    assert loader._device.value == f"cuda:{torch.cuda.current_device()}"
+    loader._load.click()
+    assert loader.job is not None
+    assert loader.job.result(timeout=60).device.type == "cuda"
+    assert loader._device.value == f"cuda:{torch.cuda.current_device()}"
     loader.close()
