@@ -322,7 +322,10 @@ def _steps(curves: Any, names: list[str]) -> tuple[np.ndarray, np.ndarray] | Non
             at_best[k, windows[k, :, 0].min() : windows[k, :, 1].max()] for k in (on, off)
         )
         return first, second
-    events = (getattr(curves, "settings", None) or {}).get("events") or ()
+    settings = getattr(curves, "settings", None) or {}
+    if "events_of_conditions" in settings:  # the steps come at another time in each condition
+        return None
+    events = settings.get("events") or ()
     spans = {word: _first_step(events, word) for word in ("ON", "OFF")}
     if spans["ON"] is None or spans["OFF"] is None:
         return None
