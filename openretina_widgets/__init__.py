@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+    from openretina_widgets.insilico.tuning_analyses import experiments
+    from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.widgets.model_loader import ModelLoader
@@ -34,8 +37,11 @@ _HOME = {
     "StimulusPlayer": "widgets.stimulus_player",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
+    "TuningCurves": "insilico.tuning_analyses.curves",
+    "experiments": "insilico.tuning_analyses",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "sweep": "insilico.tuning_analyses.sweep",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -48,11 +54,14 @@ __all__ = [
     "RetinaModel",
     "StimulusOptimizer",
     "StimulusPlayer",
+    "TuningCurves",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",
+    "experiments",
     "load_model",
     "optimize_neurons",
+    "sweep",
 ]
 
 
