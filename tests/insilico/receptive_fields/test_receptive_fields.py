@@ -230,6 +230,33 @@ def test_an_image_of_each_neuron_at_the_resolution_asked_for():
     assert np.hypot(x - TRUTH[CONTROL[0]].x_um, y - TRUTH[CONTROL[0]].y_um) < 25.0
 
 
+SNIPPET = """
+import matplotlib.pyplot as plt
+from openretina_widgets.insilico import visualize_receptive_fields
+receptive_fields = visualize_receptive_fields(
+    model,
+    resolution=(64, 64) # Higher resolution for visualization
+)
+fig, axes = plt.subplots(3, 4, figsize=(12, 9))
+for i, ax in enumerate(axes.flat):
+    if i < len(receptive_fields):
+        ax.imshow(receptive_fields[i], cmap='RdBu_r')
+        ax.set_title(f"Neuron {i}")
+        ax.axis('off')
+plt.tight_layout()
+"""
+
+
+def test_the_seed_pages_snippet_runs():
+    """The page has lost its indentation, and its backend shows windows; the rest is as there."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    names = {"model": MODEL}
+    exec(compile(SNIPPET, "the seed page", "exec"), names)
+    assert [len(axis.images) for axis in names["fig"].axes] == [1] * 12
+    names["plt"].close(names["fig"])
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
