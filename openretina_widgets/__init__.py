@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
+    from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
+    from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -31,6 +33,7 @@ _HOME = {
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
+    "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
@@ -42,6 +45,7 @@ _HOME = {
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "sweep": "insilico.tuning_analyses.sweep",
+    "receptive_fields": "insilico.receptive_fields.estimation",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -50,6 +54,7 @@ __all__ = [
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
+    "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
     "StimulusOptimizer",
@@ -61,6 +66,7 @@ __all__ = [
     "experiments",
     "load_model",
     "optimize_neurons",
+    "receptive_fields",
     "sweep",
 ]
 
