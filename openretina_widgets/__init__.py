@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
+    from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -30,6 +32,7 @@ _HOME = {
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
+    "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
@@ -38,6 +41,7 @@ _HOME = {
     "experiments": "insilico.tuning_analyses",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "receptive_fields": "insilico.receptive_fields.estimation",
     "sweep": "insilico.tuning_analyses.sweep",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
@@ -47,6 +51,7 @@ __all__ = [
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
+    "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
     "StimulusOptimizer",
@@ -56,6 +61,7 @@ __all__ = [
     "experiments",
     "load_model",
     "optimize_neurons",
+    "receptive_fields",
     "sweep",
 ]
 
