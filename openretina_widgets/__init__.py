@@ -46,6 +46,8 @@ _HOME = {
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "sweep": "insilico.tuning_analyses.sweep",
     "receptive_fields": "insilico.receptive_fields.estimation",
+    "receptive_fields": "insilico.receptive_fields.estimation",
+    "sweep": "insilico.tuning_analyses.sweep",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 

@@ -308,9 +308,9 @@ def _places(
             )
         return None, ()
     if centres is None:
-        from openretina_widgets.insilico import receptive_fields
+        from openretina_widgets.insilico.receptive_fields.centres import centres as measured
 
-        found = receptive_fields.centres(model, neurons=neurons, data_key=session, seed=seed)
+        found = measured(model, neurons=neurons, data_key=session, seed=seed)
         lost = ~np.isfinite(found).all(axis=1)
         if not lost.any():
             return found, ()
