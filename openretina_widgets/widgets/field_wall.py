@@ -1,4 +1,4 @@
-"""A wall of receptive fields: every neuron's image on one canvas, to be scrolled and chosen from."""
+"""A wall of receptive fields: every neuron's image on one canvas, to scroll and choose from."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ class FieldWall(anywidget.AnyWidget):
         array = None if images is None else _as_images(images)
         n, n_panels, height, width = (0, 1, 0, 0) if array is None else array.shape
         numbers = [*range(n)] if neurons is None else [int(index) for index in neurons]
-        listing = {
+        listing: dict[str, list[Any]] = {
             "neurons": numbers,
             "labels": [str(i) for i in numbers] if labels is None else [str(x) for x in labels],
             "notes": [""] * n if notes is None else [str(note) for note in notes],

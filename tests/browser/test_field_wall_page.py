@@ -304,5 +304,5 @@ def test_looks(browser: BareChromium, make: Any, theme: str) -> None:
         # Labels are drawn in the colour of the text, which the theme decides.
         x, y = place(page, 0)
         label = page.pixels(CANVAS)[y + 18 * 3 + 4 : y + 18 * 3 + 4 + LABEL, x : x + 90]
-        opaque = label[label[..., 3] > 250][:, :3]
+        opaque = label[label[..., 3] > 128][:, :3]
         assert opaque.mean() < 80 if theme == "light" else opaque.mean() > 180
