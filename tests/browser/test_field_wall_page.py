@@ -72,8 +72,9 @@ def place(page: BarePage, i: int) -> tuple[int, int]:
     """Left upper corner of an image of 16 pixels on the canvas, not scrolled."""
     width = page.evaluate("s => document.querySelector(s).clientWidth", SCROLLER)
     across = (width - GAP) // (TILE + GAP)
-    height = 18 * 6
-    return GAP + (i % across) * (TILE + GAP), GAP + (i // across) * (height + LABEL + GAP)
+    pitch = (width - GAP) // across
+    left = int((pitch - GAP - TILE) / 2 + 0.5)
+    return GAP + left + (i % across) * pitch, GAP + (i // across) * (18 * 6 + LABEL + GAP)
 
 
 def click(page: BarePage, i: int, **named: Any) -> None:
@@ -106,9 +107,9 @@ def test_scroll_shows_the_others(page: BarePage, make: Any) -> None:
     i = 10 * ((width - GAP) // (TILE + GAP))
     limit = np.abs(images[i]).max()
     expected = DIVERGING[quantise(images[i, 0], (-limit, limit))]
-    assert (
-        page.pixels(CANVAS)[GAP + 3 : GAP + 108 : 6, GAP + 3 : GAP + 96 : 6, :3] == expected
-    ).all()
+    x, y = place(page, 0)
+    shown = page.pixels(CANVAS)[y + 3 : y + 108 : 6, x + 3 : x + 96 : 6, :3]
+    assert (shown == expected).all()
 
 
 def test_click_chooses_and_ctrl_or_shift_adds(page: BarePage, make: Any) -> None:

@@ -37,9 +37,10 @@ function gridOf(/** @type {Content} */ { shape }, /** @type {number} */ tile, wi
   const scale = fits < 1 ? fits : Math.round(fits);
   const picture = { width: scale * columns, height: scale * rows };
   const inner = panels * picture.width + gaps;
-  const pitchX = Math.max(inner, LEAST_WIDTH) + GAP;
+  const narrowest = Math.max(inner, LEAST_WIDTH) + GAP;
+  const across = Math.max(1, Math.floor((width - GAP) / narrowest));
+  const pitchX = Math.max(narrowest, Math.floor((width - GAP) / across));
   const pitchY = picture.height + LABEL + GAP;
-  const across = Math.max(1, Math.floor((width - GAP) / pitchX));
   const down = Math.ceil(n / across);
   return { scale, picture, inner, pitchX, pitchY, across, down, total: down * pitchY + GAP };
 }
@@ -114,8 +115,7 @@ class Wall {
       this.model.set("scale", this.choice.value);
       this.model.save_changes();
     });
-    // The theme was changed: the text's colour makes a transition of a millisecond.
-    on(this.root, "transitionend", () => {
+    this.leaveTheme = watchTheme(() => {
       this.colours = undefined;
       this.schedule();
     });
@@ -291,10 +291,11 @@ class Wall {
     if (this.empty) say(this.foot, "");
     else say(this.foot, this.hovered >= 0 ? this.describe(this.hovered) : words + KEYS_HELP);
     const [, , height, width] = content.shape;
-    const what = `${model.get("title") || "Images"}: ${n ? `${counted(n, "neuron")}, ${width} by ${
-      height} pixels each, blue below zero, red above` : model.get("placeholder")}`;
-    this.canvas.setAttribute("aria-label", `${what}. ${words}`);
-    this.scroller.setAttribute("aria-label", `${what}. ${words}${KEYS_HELP}`);
+    const title = model.get("title") || "Images";
+    const what = this.empty ? `${title}: ${model.get("placeholder")}` : `${title}: ${
+      counted(n, "neuron")}, ${width} by ${height} pixels each, blue below zero, red above. ${words}`;
+    this.canvas.setAttribute("aria-label", what.trim());
+    this.scroller.setAttribute("aria-label", this.empty ? what : what + KEYS_HELP);
   }
 
   // ---- painting
@@ -443,6 +444,7 @@ class Wall {
     this.removed.abort();
     cancelAnimationFrame(this.animation);
     this.observer.disconnect();
+    this.leaveTheme();
     this.shared.views.delete(this);
     for (const canvas of [this.atlas, ...this.root.querySelectorAll("canvas")]) {
       canvas.width = canvas.height = 0;

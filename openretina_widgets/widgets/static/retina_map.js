@@ -60,7 +60,10 @@ class RetinaMap {
       if (i >= 0) this.choose(i, event.shiftKey || event.ctrlKey || event.metaKey);
     });
     on(this.frame, "keydown", (event) => this.onKey(event));
-    on(this.root, "transitionend", () => this.schedule()); // the theme was changed
+    this.leaveTheme = watchTheme(() => this.schedule());
+    // Colours and font are known once the map is on the page.
+    this.observer = new ResizeObserver(() => this.schedule());
+    this.observer.observe(this.root);
   }
 
   /** Everything is new. */
@@ -84,6 +87,7 @@ class RetinaMap {
     this.plot = { width: this.scale * columns, height: this.scale * rows };
     this.width = MARGIN.left + this.plot.width + MARGIN.right + bar;
     this.height = MARGIN.top + this.plot.height + MARGIN.bottom;
+    this.message.style.width = `${this.plot.width}px`;
     this.ratio = window.devicePixelRatio || 1;
     const { canvas, picture } = this;
     Object.assign(canvas, { width: this.width * this.ratio, height: this.height * this.ratio });
@@ -321,8 +325,11 @@ class RetinaMap {
     const long = (length / known) * this.scale;
     const right = MARGIN.left + this.plot.width - 8;
     const y = MARGIN.top + this.plot.height - 9;
-    const dark = this.hasImage ? "#111" : this.text;
-    context.fillStyle = dark;
+    if (this.hasImage) { // else an ellipse goes through it
+      context.fillStyle = "rgba(255, 255, 255, 0.8)";
+      context.fillRect(right - long - 6, y - 19, long + 12, 26);
+    }
+    context.fillStyle = this.hasImage ? "#111" : this.text;
     context.fillRect(right - long, y, long, 3);
     context.textAlign = "center";
     context.textBaseline = "bottom";
@@ -333,6 +340,8 @@ class RetinaMap {
     if (this.removed.signal.aborted) return;
     this.removed.abort();
     cancelAnimationFrame(this.animation);
+    this.observer.disconnect();
+    this.leaveTheme();
     for (const canvas of [this.canvas, this.picture]) canvas.width = canvas.height = 0;
     this.root.remove();
   }
