@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
+    from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.jobs import Job
@@ -27,12 +29,14 @@ _HOME = {
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
+    "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "receptive_fields": "insilico.receptive_fields.estimation",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -41,6 +45,7 @@ __all__ = [
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
+    "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
     "StimulusOptimizer",
@@ -48,6 +53,7 @@ __all__ = [
     "__version__",
     "load_model",
     "optimize_neurons",
+    "receptive_fields",
 ]
 
 
