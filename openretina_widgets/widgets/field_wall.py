@@ -139,7 +139,7 @@ class FieldWall(anywidget.AnyWidget):
 
     @property
     def limits(self) -> NDArray[np.float64]:
-        """``(neuron,)``: the value of each neuron that is drawn in the full colour."""
+        """``(neuron,)``: the value of each neuron in the full colour; 0 where nothing is known."""
         return np.array(self._encoded()["limits"])
 
     @property
@@ -329,4 +329,6 @@ def _encode(images: Images, scale: str) -> tuple[bytes, list[float]]:
         largest = magnitude.max(axis=1).astype(np.float64)
         largest[largest == 0.0] = 1.0
     indices = colour.quantise(images / largest[:, None, None, None], (-1.0, 1.0))
-    return indices.tobytes(), [float(f"{limit:.4g}") for limit in largest]
+    # 0 for a neuron of which nothing is known: there is no scale to tell.
+    known = np.isfinite(images).any(axis=(1, 2, 3))
+    return indices.tobytes(), [float(f"{limit:.4g}") for limit in largest * known]

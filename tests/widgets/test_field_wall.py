@@ -43,6 +43,11 @@ def test_zero_image_is_white_and_nan_is_undefined() -> None:
     assert wall.limits.tolist() == [1.0, 1.0]
     assert (indices(wall)[0] == ZERO).all()
     assert (indices(wall)[1] == UNDEFINED).sum() == 1
+    images[1] = np.nan
+    for scale in ("each", "common"):
+        wall.scale = scale
+        wall.show(images)
+        assert wall.limits.tolist() == [1.0, 0.0]  # nothing is known of the second
     wall.close()
 
 

@@ -149,7 +149,7 @@ class Wall {
     const { model, content } = this;
     const unit = model.get("unit");
     const common = model.get("scale") === "common";
-    const limit = content.limits[0] ?? 1;
+    const limit = content.limits.find((known) => known > 0) ?? 1;
     const ends = common ? [numeral(-limit), "0", numeral(limit)] : ["−max", "0", "+max"];
     ends.forEach((text, i) => say(this.ends[i], text));
     this.bar.title = common
@@ -277,7 +277,8 @@ class Wall {
     const { labels, notes, limits } = this.content;
     const unit = this.model.get("unit");
     const note = notes[i] ? ` · ${notes[i]}` : "";
-    return `${labels[i]} · scale ±${numeral(limits[i])}${unit && ` ${unit}`}${note}`;
+    const scale = limits[i] ? ` · scale ±${numeral(limits[i])}${unit && ` ${unit}`}` : "";
+    return `${labels[i]}${scale}${note}`;
   }
 
   tell() {
