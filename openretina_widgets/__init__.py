@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
+    from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
     from openretina_widgets.widgets.retina_lab import RetinaLab
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
@@ -34,6 +35,7 @@ _HOME = {
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
     "ReceptiveFields": "insilico.receptive_fields.result",
+    "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
@@ -56,6 +58,7 @@ __all__ = [
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
+    "ReceptiveFieldViewer",
     "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
