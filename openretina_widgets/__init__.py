@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.retina_lab import RetinaLab
+    from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
@@ -29,6 +30,7 @@ _HOME = {
     "OptimizationResult": "insilico.stimulus_optimization.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
+    "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
     "load_model": "models",
@@ -43,6 +45,7 @@ __all__ = [
     "OptimizationResult",
     "RetinaLab",
     "RetinaModel",
+    "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
     "__version__",

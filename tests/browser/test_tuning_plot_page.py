@@ -168,7 +168,8 @@ def test_trace_shades_its_window(page: BarePage) -> None:
     box = page.evaluate(
         """view => {
             const part = (name) => document.querySelector(`${view} ${name}`).getBBox();
-            return [".orw-curves-shade", ".orw-curves-line"].map(part).map(({ x, width }) => [x, width]);
+            const boxes = [".orw-curves-shade", ".orw-curves-line"].map(part);
+            return boxes.map(({ x, width }) => [x, width]);
         }""",
         f"{view} .orw-curves-stage",
     )
