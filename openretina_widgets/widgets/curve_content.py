@@ -57,7 +57,7 @@ class CurvesWidget(anywidget.AnyWidget):
 
     # Texts, not paths: anywidget watches a path for changes and keeps every widget alive for it.
     _esm = _text("canvas.js") + _text("tuning_plot.js")
-    _css = _text("tuning_plot.css")
+    _css = _text("run_status.css") + _text("tuning_plot.css")  # the look of compositions as well
 
     title = traitlets.Unicode("").tag(sync=True)
     height = traitlets.Float(300.0).tag(sync=True)

@@ -15,7 +15,8 @@ from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialSti
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.widgets.composition import Composition
 
-_STYLE = {"description_width": "112px"}
+_STYLE = {"description_width": "138px"}
+_STEPS_AN_OCTAVE = 8
 _WIDE = {"width": "auto", "min_width": "0"}
 
 
@@ -127,7 +128,7 @@ class ParameterSliders(Composition):
     @property
     def values(self) -> dict[str, Any]:
         """The values shown, by name."""
-        return {name: slider.value for name, slider in self._sliders.items()}
+        return {name: _tidy(slider.value) for name, slider in self._sliders.items()}
 
     def set(self, **values: Any) -> None:
         """Set some values; reported once.
@@ -151,6 +152,11 @@ class ParameterSliders(Composition):
             self._on_change()
 
 
+def _tidy(value: Any) -> Any:
+    """Without the last digits, in which what a page sends back differs: 5.000000000000001."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
 def _slider(parameter: Parameter, value: Any) -> ipw.Widget:
     common = {
         "description": parameter.words,
@@ -163,9 +169,20 @@ def _slider(parameter: Parameter, value: Any) -> ipw.Widget:
     if isinstance(parameter.value, int):
         return ipw.IntSlider(value=value, min=int(parameter.low), max=int(parameter.high), **common)
     if parameter.log:
-        low, high = math.log10(parameter.low), math.log10(parameter.high)
+        # The page moves a value to the nearest step: the first one has to lie on one.
+        begin, low, high = (
+            math.log2(number) for number in (parameter.value, parameter.low, parameter.high)
+        )
+        below = math.floor((begin - low) * _STEPS_AN_OCTAVE + 1e-9)
+        above = math.floor((high - begin) * _STEPS_AN_OCTAVE + 1e-9)
         return ipw.FloatLogSlider(
-            value=value, min=low, max=high, step=(high - low) / 200, readout_format=".3g", **common
+            value=value,
+            base=2.0,
+            min=begin - below / _STEPS_AN_OCTAVE,
+            max=begin + above / _STEPS_AN_OCTAVE,
+            step=1 / _STEPS_AN_OCTAVE,
+            readout_format=".3r",
+            **common,
         )
     return ipw.FloatSlider(
         value=value,
@@ -213,7 +230,7 @@ def _centre(screen: Screen) -> list[Parameter]:
 
 
 def _aperture(screen: Screen) -> list[Parameter]:
-    spot = _length(screen, "diameter", "Window, 0: none", 0.0, none=True)
+    spot = _length(screen, "diameter", "Window, 0: all", 0.0, none=True)
     return [spot, *_centre(screen)]
 
 

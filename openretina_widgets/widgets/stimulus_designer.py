@@ -127,7 +127,7 @@ class StimulusDesigner(Composition):
             style={"description_width": "62px"},
         )
         self._place = ipw.VBox(layout=ipw.Layout(width="auto"))
-        self._status = ipw.HTML(layout=ipw.Layout(width="auto", min_height="66px"))
+        self._status = ipw.HTML(layout=ipw.Layout(width="auto", height="84px", overflow="auto"))
         self.player = self._new_player()
         self._stage = ipw.VBox([self.player], layout=ipw.Layout(width="100%"))
         self.traces = TracePlot(
@@ -137,10 +137,10 @@ class StimulusDesigner(Composition):
         )
         left = ipw.VBox(
             [self._choice, self._place, self._status, self.picker],
-            layout=ipw.Layout(width="340px", min_width="300px", margin="0 16px 0 0"),
+            layout=ipw.Layout(flex="0 1 350px", min_width="300px", margin="0 12px 0 0"),
         )
         right = ipw.VBox(
-            [self._stage, self.traces], layout=ipw.Layout(flex="1 1 460px", min_width="0")
+            [self._stage, self.traces], layout=ipw.Layout(flex="1 1 340px", min_width="0")
         )
         super().__init__(
             (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)

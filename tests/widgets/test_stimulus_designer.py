@@ -51,6 +51,12 @@ def test_every_builder_can_show_where_its_sliders_begin(name: str, screen: Scree
     stimulus = kind.stimulus(screen, sliders.values)
     assert torch.equal(stimulus.movie, kind.stimulus(screen, {}).movie)
     assert stimulus.movie.std() > 0
+    logarithmic = [p for p in sliders.parameters if p.log]
+    for parameter in logarithmic:  # the page moves a value to the nearest step
+        slider = sliders._sliders[parameter.name]
+        begin = (np.log2(parameter.value) - slider.min) / slider.step
+        assert begin == pytest.approx(round(begin), abs=1e-6)
+        assert parameter.low * 0.999 <= 2**slider.min < 2**slider.max <= parameter.high * 1.001
     for parameter in sliders.parameters:
         assert parameter.options or parameter.low <= parameter.value <= parameter.high
     sliders.close()
