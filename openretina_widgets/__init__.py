@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+    from openretina_widgets.insilico.tuning_analyses import experiments
+    from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.widgets.model_loader import ModelLoader
@@ -33,8 +36,11 @@ _HOME = {
     "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "TuningCurves": "insilico.tuning_analyses.curves",
+    "experiments": "insilico.tuning_analyses",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "sweep": "insilico.tuning_analyses.sweep",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -48,9 +54,12 @@ __all__ = [
     "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
+    "TuningCurves",
     "__version__",
+    "experiments",
     "load_model",
     "optimize_neurons",
+    "sweep",
 ]
 
 
