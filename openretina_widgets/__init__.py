@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+    from openretina_widgets.widgets.tuning_explorer import TuningExplorer
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOME = {
     "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "TuningExplorer": "widgets.tuning_explorer",
     "TuningCurves": "insilico.tuning_analyses.curves",
     "experiments": "insilico.tuning_analyses",
     "load_model": "models",
@@ -55,6 +57,7 @@ __all__ = [
     "StimulusOptimizer",
     "StimulusPlayer",
     "TuningCurves",
+    "TuningExplorer",
     "__version__",
     "experiments",
     "load_model",

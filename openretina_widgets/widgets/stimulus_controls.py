@@ -166,8 +166,6 @@ def _slider(parameter: Parameter, value: Any) -> ipw.Widget:
     }
     if parameter.options:
         return ipw.Dropdown(options=parameter.options, value=value, **common)
-    if isinstance(parameter.value, int):
-        return ipw.IntSlider(value=value, min=int(parameter.low), max=int(parameter.high), **common)
     if parameter.log:
         # The page moves a value to the nearest step: the first one has to lie on one.
         begin, low, high = (
@@ -184,6 +182,8 @@ def _slider(parameter: Parameter, value: Any) -> ipw.Widget:
             readout_format=".3r",
             **common,
         )
+    if isinstance(parameter.value, int):
+        return ipw.IntSlider(value=value, min=int(parameter.low), max=int(parameter.high), **common)
     return ipw.FloatSlider(
         value=value,
         min=parameter.low,

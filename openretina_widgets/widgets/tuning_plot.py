@@ -61,6 +61,11 @@ class TuningPlot(CurvesWidget):
     ) -> None:
         super().__init__(title=title, height=height, placeholder=placeholder, layout=layout)
 
+    @property
+    def axis(self) -> Axis:
+        """What is varied, as `prepare` was told."""
+        return self._axis
+
     def prepare(
         self,
         axis: Axis,

@@ -76,7 +76,7 @@ def test_every_control(lab: Lab, kernel_name: str) -> None:
         lab.wait_until("not designer.busy and designer.error is None")
         shown = lab.evaluate_in_kernel("id(designer.stimulus)")
         output.locator(".widget-hslider .noUi-handle").first.press("ArrowLeft")
-        output.locator(".widget-hslider .noUi-handle").first.press("ArrowLeft")
+        output.locator(".widget-hslider .noUi-handle").first.press("ArrowRight")
         lab.wait_until(f"id(designer.stimulus) != {shown} or designer.error is not None")
 
     # Several neurons, found by typing.
