@@ -111,7 +111,8 @@ class CurveView(Composition):
         }  # fmt: skip
         self.at.children = tuple(self._held.values())
         for menu in old:
-            menu.close()
+            for part in (menu.layout, menu.style, menu):
+                part.close()
         for menu in self._held.values():
             menu.observe(lambda _: self._held_changed(), "value")
         single = len(axis) == 1
