@@ -61,13 +61,20 @@ def _cell(found: Any, column: int, error: float = np.nan) -> str:
     if found.reasons[column]:
         reason = html.escape(str(found.reasons[column]).split("not determined: ")[-1])
         return f'<span class="orw-undefined">not determined: {reason}</span>'
-    return _number(found.values[column], found.unit, error)
+    value = float(found.values[column])
+    if not found.unit and np.isfinite(getattr(found, "limits", (np.inf,))).all():
+        return f"{value:.3f}".replace("-", "−")  # an index: its range is known
+    return _number(value, found.unit, error)
 
 
 def _number(value: float, unit: str, error: float = np.nan) -> str:
     if not np.isfinite(value):
         return '<span class="orw-undefined">not determined</span>'
-    text = f"{value:.3g}".replace("-", "−")
+    text = _digits(value, 3).replace("-", "−")
     if np.isfinite(error):
-        text += f" ± {error:.2g}"
+        text += f" ± {_digits(error, 2)}"
     return html.escape(text + (unit if unit == "°" else f" {unit}" if unit else ""))
+
+
+def _digits(value: float, digits: int) -> str:
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.{digits}g}"

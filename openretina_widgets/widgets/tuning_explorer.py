@@ -128,7 +128,16 @@ class TuningExplorer(Composition):
             layout=ipw.Layout(flex="0 1 350px", min_width="300px", margin="0 12px 0 0"),
         )
         right = ipw.VBox(
-            [self._buttons, self._status, self._curve, self._condition],
+            [
+                self._buttons,
+                self._status,
+                ipw.HBox(
+                    [self._curve, self._condition.beside],
+                    layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+                ),
+                self._condition,
+                self._curve.words,
+            ],
             layout=ipw.Layout(flex="1 1 340px", min_width="0"),
         )
         super().__init__(

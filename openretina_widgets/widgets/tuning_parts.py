@@ -42,6 +42,9 @@ _PREFERRED = {
     "orientation": "preferred_orientation",
     "diameter": "preferred_diameter",
 }
+_SELECTIVITY = {"direction": "dsi", "orientation": "osi"}
+_LEAST_INDEX = 0.1  # an angle that a neuron hardly prefers is not marked
+_FREQUENCIES = ("spatial_frequency", "temporal_frequency")
 _BEST = "best of each neuron"
 
 
@@ -80,18 +83,18 @@ class CurveView(Composition):
     def __init__(self, selection: Selection, *, on_point: Callable[[], object]) -> None:
         self._selection, self._on_point = selection, on_point
         self.plot = TuningPlot(title="Tuning")
-        self._words = ipw.HTML(layout=ipw.Layout(width="100%", overflow="auto"))
+        self.words = ipw.HTML(layout=ipw.Layout(width="100%", overflow="auto"))
         self.at = ipw.VBox(layout=ipw.Layout(width="auto"))
         self._held: dict[str, ipw.Dropdown] = {}
         self._newest: tuple[TuningCurves | None, dict[str, Any]] = (None, {})
-        super().__init__((self.plot, self._words), layout=ipw.Layout(width="100%"))
+        super().__init__((self.plot,), layout=ipw.Layout(flex="1 1 320px", min_width="0"))
         self.plot.observe(lambda _: on_point(), "clicked")
 
     @property
     def held(self) -> dict[str, float]:
         """Value of each axis that is not the curve's own, where one is chosen."""
         found = {name: menu.value for name, menu in self._held.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in found.items() if value != _BEST}
 
     def prepare(self, experiment: Experiment) -> None:
         """Fix the axes for an experiment, and take curves away."""
@@ -102,8 +105,8 @@ class CurveView(Composition):
         old, self._held = list(self._held.values()), {
             one.name: ipw.Dropdown(
                 description=f"At {one.name.replace('_', ' ')}",
-                options=[(_BEST, None), *((_value(v, one.unit), float(v)) for v in one.values)],
-                value=before.get(one.name) if before.get(one.name) in one.values else None,
+                options=[(_BEST, _BEST), *((_value(v, one.unit), float(v)) for v in one.values)],
+                value=before.get(one.name) if before.get(one.name) in one.values else _BEST,
                 layout=ipw.Layout(width="auto", min_width="0"),
                 style={"description_width": "138px"},
             )
@@ -124,7 +127,7 @@ class CurveView(Composition):
             period=180 if axis.name == "orientation" else 360,
             names=self._selection.labels[:MOST_CURVES],
         )
-        self._words.value = ""
+        self.words.value = ""
 
     def draw(self, curves: TuningCurves | None, measured: dict[str, Any]) -> None:
         """Draw what is known of the chosen neurons."""
@@ -145,23 +148,21 @@ class CurveView(Composition):
         others = {axis.name for axis in curves.axes} - {main.name}
         at_best = not others & set(self.held)  # what was fitted, and has its indices
         fitted = self._fit(main, measured) if at_best else None
-        preferred = measured.get("measures", {}).get(_PREFERRED.get(main.name, ""))
+        preferred = self._preferred(main.name, measured) if at_best else None
         drawn = [
             Curve(
                 name,
                 responses[:, column],
                 errors=None if errors is None else errors[:, column],
                 fit=None if fitted is None else (fitted[0], fitted[1][:, column]),
-                preferred=float(preferred.values[column])
-                if preferred is not None and at_best
-                else None,
+                preferred=None if preferred is None else float(preferred[column]),
             )
             for name, column in zip(self._labels, columns, strict=True)
         ]
         baseline = float(curves.baseline[columns[0]]) if len(columns) == 1 else None
         self.plot.draw(drawn, baseline=baseline)
         if measured.get("measures"):
-            self._words.value = table(
+            self.words.value = table(
                 measured["measures"],
                 measured["fits"],
                 main=main.name,
@@ -172,6 +173,17 @@ class CurveView(Composition):
     @property
     def _labels(self) -> tuple[str, ...]:
         return self._selection.labels[:MOST_CURVES]
+
+    def _preferred(self, main: str, measured: dict[str, Any]) -> np.ndarray | None:
+        measures, fits = measured.get("measures", {}), measured.get("fits", {})
+        if main in _FREQUENCIES and main in fits:
+            return np.asarray(fits[main].value("preferred").values)
+        if _PREFERRED.get(main) not in measures:
+            return None
+        values = np.asarray(measures[_PREFERRED[main]].values)
+        if main in _SELECTIVITY:
+            return np.where(measures[_SELECTIVITY[main]].values >= _LEAST_INDEX, values, np.nan)
+        return values
 
     def _fit(self, main: Any, measured: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
         fit = measured.get("fits", {}).get(main.name)
@@ -243,13 +255,14 @@ class ConditionView(Composition):
         self._screen = Screen.of(selection.model)
         self.player = self._new_player()
         self._stage = ipw.VBox([self.player], layout=ipw.Layout(width="100%"))
-        self.traces = TracePlot(title="Responses, window shaded", height=250)
+        self.traces = TracePlot(title="Responses, window shaded", height=290)
         self.picker = NeuronsPicker(selection)
         self._place = ipw.VBox(layout=ipw.Layout(width="auto"))
         self._status = ipw.HTML(layout=ipw.Layout(width="auto", height="64px", overflow="auto"))
         heading = ipw.HTML('<div class="orw-heading">Held in every condition</div>')
         self.controls = ipw.VBox([heading, self._place, self._status, self.picker])
-        super().__init__((self.traces, self._stage), layout=ipw.Layout(width="100%"))
+        self.beside = ipw.VBox([self.traces], layout=ipw.Layout(flex="1 1 320px", min_width="0"))
+        super().__init__((self._stage,), layout=ipw.Layout(width="100%"))
         self._live: NewestOnly[_Question, _Answer] = NewestOnly(
             _answer,
             show=self._show,
@@ -377,5 +390,5 @@ def _button(description: str, icon: str, tooltip: str, *, style: str = "") -> ip
         icon=icon,
         tooltip=tooltip,
         button_style=style,
-        layout=ipw.Layout(width="112px"),
+        layout=ipw.Layout(width="96px"),
     )

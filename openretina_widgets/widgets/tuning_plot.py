@@ -163,7 +163,7 @@ class TuningPlot(CurvesWidget):
             y=y_axis((ticks[0], ticks[-1]), f"response ({self._unit})", ticks),
             curves=[encoded(i, self._within(curve)) for i, curve in enumerate(curves)],
             baseline=None if baseline is None else number(baseline),
-            note=self._note + (_AT_CENTRE if polar and low < 0 else ""),
+            note=self._note + (_AT_CENTRE if polar and _any_below(curves) else ""),
             words=self._in_words(curves),
         )
 
@@ -216,6 +216,10 @@ class TuningPlot(CurvesWidget):
                 text += f", preferred {preferred:.3g} {axis.unit}"
             parts.append(text)
         return f"response against {axis.label}. " + "; ".join(parts)
+
+
+def _any_below(curves: Sequence[Curve]) -> bool:
+    return any(bool(np.nanmin(np.append(curve.values, 0.0)) < 0) for curve in curves)
 
 
 def _x_axis(axis: Axis, log: bool) -> dict[str, Any]:

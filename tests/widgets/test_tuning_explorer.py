@@ -49,7 +49,7 @@ async def test_run_is_the_sweep_and_shows_every_neuron_afterwards(synthetic: Ret
     away = abs(first["preferred"] - cell.preferred_direction_deg + 180) % 360 - 180
     assert abs(away) <= 15
     assert first["fit"] is not None
-    words = explorer._curve._words.value
+    words = explorer._curve.words.value
     assert "°" in words
     assert "not determined" in words  # of the ON cell, which has no direction
     explorer.close()
@@ -139,10 +139,12 @@ async def test_pause_step_resume_stop(synthetic: RetinaModel) -> None:
     job = explorer.start(paused=True)
     job.step(3)
     await until(lambda: job.state == "paused" and job.iteration == 3)
-    await until(lambda: explorer._curves is not None)
-    known = np.isfinite(explorer._curves.responses).all(axis=-1).sum()
-    assert known == 3
-    await until(lambda: explorer._status.kind == "paused")
+
+    def known() -> int:
+        curves = explorer._curves
+        return 0 if curves is None else int(np.isfinite(curves.responses).all(axis=-1).sum())
+
+    await until(lambda: known() == 3 and explorer._status.kind == "paused")
     assert explorer._buttons.pause.description == "Resume"
     assert explorer._status.figures[0] == ["condition", "3 of 32"]
     explorer.stop()
