@@ -85,8 +85,8 @@ def test_every_control(lab: Lab, kernel_name: str) -> None:
     listed = output.locator("select[multiple]")
     expect(listed.locator("option")).to_have_count(8)
     listed.select_option(index=[0, 1, 2])
-    expect(output.locator(".orw-curves-key")).to_have_count(4)
-    assert lab.evaluate_in_kernel("len(designer.selection.neurons)") == "4"
+    expect(output.locator(".orw-curves-key")).to_have_count(3)
+    assert lab.evaluate_in_kernel("len(designer.selection.neurons)") == "3"
 
     # The movie plays with the builder's values.
     play = output.locator(".orw-player-play")
