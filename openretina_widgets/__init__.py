@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
     from openretina_widgets.widgets.retina_lab import RetinaLab
+    from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+    from openretina_widgets.widgets.tuning_explorer import TuningExplorer
 
 __version__ = "0.1.0"
 
@@ -38,8 +40,10 @@ _HOME = {
     "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
+    "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "TuningExplorer": "widgets.tuning_explorer",
     "TuningCurves": "insilico.tuning_analyses.curves",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
@@ -60,9 +64,11 @@ __all__ = [
     "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
+    "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
     "TuningCurves",
+    "TuningExplorer",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",
