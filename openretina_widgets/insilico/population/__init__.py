@@ -1,0 +1,6 @@
+"""Populations: a table of measured indices, queries, and the cell type that they speak for."""
+
+from openretina_widgets.insilico.population.columns import Column
+from openretina_widgets.insilico.population.table import SelectivityTable
+
+__all__ = ["Column", "SelectivityTable"]
