@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.insilico.provenance import of_model, versions
 from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
@@ -321,12 +320,8 @@ class _Run:
                 "device": str(self.start.device),
             },
             duration_s=duration,
-            versions={
-                "openretina_widgets": version("openretina-widgets"),
-                "torch": str(torch.__version__),
-                "numpy": np.__version__,
-            },
-            **_of_model(model),
+            versions=versions(),
+            **({} if model is None else of_model(model)),
         )
 
 
@@ -486,18 +481,6 @@ def _neurons(objective: Any, batch: int) -> tuple[tuple[int, ...], ...]:
     if _keeps(objective):
         return tuple((neuron,) for neuron in neurons)
     return (neurons,) * batch if neurons else ()
-
-
-def _of_model(model: RetinaModel | None) -> dict[str, Any]:
-    if model is None:
-        return {}
-    return {
-        "model": model.identity,
-        "lag": model.lag,
-        "frame_rate": model.frame_rate,
-        "pixel_size_um": model.pixel_size_um,
-        "channels": model.channels,
-    }
 
 
 def _described(part: Any) -> dict[str, Any]:

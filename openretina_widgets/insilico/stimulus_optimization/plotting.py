@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 
+from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.space_time import space_time_split
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 
@@ -23,17 +23,9 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     IndexError
         If there is no such element.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "plot() needs matplotlib: pip install 'openretina-widgets[plot]'"
-        ) from error
     movie = result.stimulus[element].numpy()
     channels = result.channels or tuple(f"channel {c}" for c in range(len(movie)))
-    figure = _shown_by_notebooks(Figure)(
-        figsize=(3.2 * (3 + len(movie)), 3.2), layout="constrained"
-    )
+    figure = new_figure(3.2 * (3 + len(movie)), 3.2)
     axes = figure.subplots(1, 3 + len(movie))
     axes[0].plot(result.score_trace[:, element].numpy(), color="black")
     axes[0].set(xlabel="iteration", ylabel="score (a.u.)", title="Score")
@@ -55,15 +47,3 @@ def plot_result(result: OptimizationResult, element: int = 0) -> Any:
     axes[2].set(xlabel="time (s)", ylabel="temporal component", title="Temporal")
     axes[2].legend()
     return figure
-
-
-def _shown_by_notebooks(base: type) -> type:
-    """Return a class of figures that a notebook shows, whatever backend matplotlib has."""
-
-    class ShownFigure(base):
-        def _repr_png_(self) -> bytes:
-            picture = io.BytesIO()
-            self.savefig(picture, format="png", dpi=100)
-            return picture.getvalue()
-
-    return ShownFigure

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
 import os
-import uuid
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,10 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.models.retina_model import ModelIdentity
-
-_FORMAT = 1
-_DAMAGED = (EOFError, zipfile.BadZipFile, zlib.error)  # what reading a broken archive raises
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,25 +123,14 @@ class OptimizationResult:
 
         The file appears under its name only once it is whole.
         """
-        target = Path(path)
-        if target.suffix != ".npz":
-            target = target.with_name(target.name + ".npz")
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray] = {}
         words: dict[str, Any] = {}
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
             if isinstance(value, torch.Tensor):
                 arrays[name] = value.numpy()
             else:
                 words[name] = asdict(value) if isinstance(value, ModelIdentity) else value
-        text = json.dumps({"format": _FORMAT, **words})
-        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, words=np.array(text), **arrays)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-        return target
+        return write_archive(path, words=words, arrays=arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OptimizationResult:
@@ -160,25 +143,18 @@ class OptimizationResult:
         ValueError
             If the file is not a saved result.
         """
-        no_result = f"path: {os.fspath(path)!r} is no saved result"
-        try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                content = {name: archive[name] for name in archive.files}
-            words: dict[str, Any] = dict(json.loads(str(content.pop("words"))))
-        except (LookupError, ValueError, TypeError, *_DAMAGED) as error:
-            raise ValueError(no_result) from error
-        if (version := words.pop("format", None)) != _FORMAT:
-            raise ValueError(f"path: expected format {_FORMAT} of a saved result, got {version!r}")
-        try:
-            for name in ("stop_reasons", "seeds", "channels"):
-                words[name] = tuple(words[name])
-            words["neurons"] = tuple(tuple(element) for element in words["neurons"])
-            words["window"] = tuple(words["window"]) if words["window"] else None
-            words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
-            words |= {name: torch.from_numpy(array) for name, array in content.items()}
-            return cls(**words)
-        except (LookupError, TypeError) as error:
-            raise ValueError(no_result) from error
+        return read_archive(path, cls._from_archive)
+
+    @classmethod
+    def _from_archive(
+        cls, words: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> OptimizationResult:
+        for name in ("stop_reasons", "seeds", "channels"):
+            words[name] = tuple(words[name])
+        words["neurons"] = tuple(tuple(element) for element in words["neurons"])
+        words["window"] = tuple(words["window"]) if words["window"] else None
+        words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
+        return cls(**words, **{name: torch.from_numpy(array) for name, array in arrays.items()})
 
     def plot(self, element: int = 0) -> Any:
         """Draw score, response, temporal trace and spatial component; return the figure.

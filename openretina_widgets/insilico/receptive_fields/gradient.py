@@ -1,0 +1,130 @@
+"""The gradient of each neuron's response with respect to the stimulus, all neurons together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from openretina_widgets.errors import check_positive
+from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.retina_model import RetinaModel
+
+MEMORY_MB = 512.0
+_NO_RULE = "There is a performance drop because we have not yet implemented"  # torch's, of vmap
+
+
+def neuron_gradients(
+    model: RetinaModel,
+    movies: torch.Tensor,
+    neurons: Sequence[int],
+    *,
+    data_key: str | None = None,
+    memory_mb: float = MEMORY_MB,
+) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+    """Yield the gradient of the last response to each movie, for groups of neurons.
+
+    The model runs forward once for a group, and backward once for all of its neurons (torch's
+    ``is_grads_batched``). Where an operation of the model does not allow that, each neuron of the
+    group gets copies of the movies instead.
+
+    Parameters
+    ----------
+    model
+        Held frozen in eval mode between two groups as well, and handed back as it was.
+    movies
+        ``(movie, channel, time, height, width)`` on the model's device.
+    neurons
+        Indices, already checked.
+    data_key
+        Session, the first one for None.
+    memory_mb
+        Bounds what a group needs (MiB), from what the first forward pass was measured to keep. A
+        group has at least one neuron.
+
+    Yields
+    ------
+    group
+        Neurons of the group.
+    response
+        ``(neuron of the group, movie)``: their last response.
+    gradient
+        ``(neuron of the group, movie, channel, time, height, width)``.
+    """
+    budget = check_positive(memory_mb, "memory_mb") * 2**20
+    session = model.session(data_key)
+    rest = list(neurons)
+    batched = True
+    with frozen(model), full_float32(movies.device):
+        while rest:
+            with memory_in_words(len(movies), movies.device), torch.enable_grad():
+                stimulus = movies.detach().clone().requires_grad_(True)
+                kept = _KeptBytes()
+                with kept:
+                    response = model(stimulus, session)[:, -1]
+                group = rest[: max(1, int(budget / max(1, kept.total + _bytes(movies))))]
+                chosen = response[:, group]
+                if not chosen.requires_grad:  # a constant answer
+                    gradient = movies.new_zeros(len(group), *movies.shape)
+                elif batched:
+                    found = _batched(chosen.sum(0), stimulus)
+                    batched = found is not None
+                    gradient = _of_copies(model, movies, group, session) if found is None else found
+                else:
+                    gradient = _of_copies(model, movies, group, session)
+            yield group, chosen.detach().T, gradient
+            rest = rest[len(group) :]
+
+
+def _batched(response: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor | None:
+    """Return the gradients of all entries of a vector, None where an operation forbids it."""
+    each = torch.eye(len(response), dtype=response.dtype, device=response.device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_NO_RULE)
+        try:
+            (gradient,) = torch.autograd.grad(response, stimulus, each, is_grads_batched=True)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except RuntimeError:  # no rule for batches; any other trouble meets the copies as well
+            return None
+    return gradient
+
+
+def _of_copies(
+    model: RetinaModel, movies: torch.Tensor, group: Sequence[int], session: str
+) -> torch.Tensor:
+    """Return the gradients from a batch in which each neuron has movies of its own."""
+    n = len(group)
+    stimulus = movies.detach().repeat(n, 1, 1, 1, 1).requires_grad_(True)
+    response = model(stimulus, session)[:, -1, list(group)].unflatten(0, (n, len(movies)))
+    own = torch.diagonal(response, dim1=0, dim2=2).sum()
+    (gradient,) = torch.autograd.grad(own, stimulus)
+    return gradient.unflatten(0, (n, len(movies)))
+
+
+class _KeptBytes:
+    """Counts what a forward pass keeps for the backward pass."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._seen: set[int] = set()
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept)
+
+    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self.total += storage.nbytes()
+        return tensor
+
+    def __enter__(self) -> None:
+        self._hooks.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._hooks.__exit__(*exc_info)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
