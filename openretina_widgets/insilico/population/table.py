@@ -5,17 +5,20 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.population.columns import Column
 from openretina_widgets.insilico.population.query import matches
 from openretina_widgets.models.retina_model import ModelIdentity
 
+_KIND = "selectivity table"
 _ROWS_SHOWN = 12
 _COLUMNS_SHOWN = ("neuron", "cell_type", "suggested_type", "on_off", "transience", "dsi", "osi")
 
@@ -201,8 +204,41 @@ class SelectivityTable:
 
     # Keeping ---------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> Any:
-        raise NotImplementedError
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an ``.npz`` file with arrays and JSON, without pickle; return its path."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for column in self.columns:
+            values = self.values[column.name]
+            arrays[f"values {column.name}"] = (
+                values.astype(np.str_) if column.kind == "text" else values
+            )
+        for name, why in self.reasons.items():
+            arrays[f"reasons {name}"] = why.astype(np.str_)
+        words = {
+            "kind": _KIND,
+            "columns": [asdict(column) for column in self.columns],
+            "data_key": self.data_key,
+            "model": asdict(self.model) if self.model else None,
+            "settings": dict(self.settings),
+            "seed": self.seed,
+            "duration_s": self.duration_s,
+            "versions": dict(self.versions),
+            "notes": list(self.notes),
+        }
+        return write_archive(path, words=words, arrays=arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SelectivityTable:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is no saved selectivity table.
+        """
+        return read_archive(path, _made)
 
     def __repr__(self) -> str:
         name = self.model.name if self.model else "unknown model"
@@ -228,6 +264,26 @@ class SelectivityTable:
             f"{rest}{len(self.columns)} columns: "
             f"{html.escape(', '.join(self.names))}"
         )
+
+
+def _made(words: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SelectivityTable:
+    if words.pop("kind") != _KIND:
+        raise LookupError("another kind of result")
+    columns = tuple(Column(**column) for column in words.pop("columns"))
+    model = words.pop("model")
+    notes = tuple(words.pop("notes"))
+    return SelectivityTable(
+        columns,
+        {c.name: arrays[f"values {c.name}"] for c in columns},
+        {
+            c.name: arrays[f"reasons {c.name}"]
+            for c in columns
+            if c.kind == "number" and c.name != "neuron"
+        },
+        model=ModelIdentity(**model) if model else None,
+        notes=notes,
+        **words,
+    )
 
 
 def order_of(values: NDArray[Any], *, descending: bool = False) -> NDArray[np.int_]:

@@ -21,7 +21,7 @@ function widthOf(/** @type {Column} */ column) {
     const longest = Math.max(word, ...column.names.map((text) => text.length));
     return Math.min(WIDEST_TEXT, CHARACTER * longest + 44);
   }
-  return Math.max(NARROWEST, CHARACTER * word + 30);
+  return Math.max(NARROWEST, CHARACTER * word + 42);
 }
 
 /** The rows listed, in their order. */
@@ -80,7 +80,7 @@ function render({ model, el }) {
     heads = rows.columns.map((one, i) => {
       const sorted = make("span", "sorted");
       sorted.setAttribute("aria-hidden", "true");
-      const label = make("span", "label", { textContent: one.title });
+      const label = make("span", "label", { textContent: one.title.replace("–", "\u2060–\u2060") });
       if (one.unit) label.append(make("span", "unit", { textContent: ` (${one.unit})` }));
       const cell = make("div", one.kind, { title: `${one.meaning}\n“${one.name}” in a query` });
       cell.append(label, sorted);
