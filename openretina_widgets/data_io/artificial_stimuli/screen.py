@@ -119,6 +119,24 @@ class Screen:
         """``"µm"`` where the pixel size is known, else ``"px"``."""
         return "px" if self.pixel_size_um is None else "µm"
 
+    @property
+    def space_unit_long(self) -> str:
+        """Unit of the period of a grating: ``"mm"`` where the pixel size is known, else ``"px"``.
+
+        Spatial frequencies are in cycles per this unit.
+        """
+        return "px" if self.pixel_size_um is None else "mm"
+
+    def cycles_per_pixel(self, frequency: float) -> float:
+        """Return a spatial frequency, given in cycles per `space_unit_long`, in cycles per px."""
+        return frequency if self.pixel_size_um is None else frequency * self.pixel_size_um / 1000
+
+    def spatial_frequency(self, cycles_per_pixel: float) -> float:
+        """Return cycles per pixel as cycles per `space_unit_long`."""
+        if self.pixel_size_um is None:
+            return cycles_per_pixel
+        return cycles_per_pixel * 1000 / self.pixel_size_um
+
     def pixels(self, length: float) -> float:
         """Return a length, given in `space_unit`, in pixels."""
         return length if self.pixel_size_um is None else length / self.pixel_size_um

@@ -50,6 +50,8 @@ class ArtificialStimulus:
         Every parameter, with its unit at the end of its name.
     notes
         What a reader has to know, such as a grating that does not complete a cycle.
+    onset
+        Frame at which what is shown begins, after the lead-in.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ArtificialStimulus:
     window: tuple[int, int]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    onset: int = 0
 
     def __len__(self) -> int:
         """Return the number of frames."""

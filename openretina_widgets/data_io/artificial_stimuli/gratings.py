@@ -1,0 +1,425 @@
+"""Drifting and counterphase gratings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from openretina_widgets.data_io.artificial_stimuli.building import (
+    Point,
+    Recipe,
+    as_screen,
+    check_at_least,
+    check_contrast,
+    check_count,
+    check_finite,
+    check_frames,
+    check_name,
+    check_point,
+    length_name,
+    weights_of,
+)
+from openretina_widgets.data_io.artificial_stimuli.coverage import pixel_centres, unit_vector
+from openretina_widgets.data_io.artificial_stimuli.screen import Screen
+from openretina_widgets.data_io.artificial_stimuli.spots import aperture
+from openretina_widgets.data_io.artificial_stimuli.stimulus import (
+    ArtificialStimulus,
+    StimulusEvent,
+)
+from openretina_widgets.data_io.artificial_stimuli.waveform import (
+    WAVEFORMS,
+    check_temporal_frequency,
+    waveform_of,
+)
+
+_LONGEST_SEARCH_S = 4.0  # how far to look for a number of cycles that fills whole frames
+
+
+def drifting_grating(
+    screen_or_model: Any,
+    *,
+    spatial_frequency: float | None = None,
+    temporal_frequency: float = 2.0,
+    direction: float = 0.0,
+    contrast: float = 1.0,
+    phase_deg: float = 0.0,
+    waveform: str = "sine",
+    diameter: float | None = None,
+    centre: Point = (0.0, 0.0),
+    cycles: int | None = None,
+    duration_s: float | None = None,
+    settle_s: float | None = None,
+    channel_weights: Sequence[float] | None = None,
+    before_s: float | None = None,
+) -> ArtificialStimulus:
+    """Return a grating that drifts.
+
+    Its contrast is ``contrast * wave(f u − g t + phase)``, with the spatial frequency f, the
+    temporal frequency g, the distance u from `centre` along the direction of motion, exact at the
+    middle of each pixel, and the time t since its onset. The wave rises, or turns bright, at a
+    phase of 0. The window is the last whole number of temporal cycles after it has settled; where
+    none fits, a note says so and the window is the whole grating.
+
+    Parameters
+    ----------
+    screen_or_model
+        Where it is shown.
+    spatial_frequency
+        Cycles per mm, or per px where the pixel size is not known. 0 for flicker without bars.
+        Two cycles over the shorter side of the screen when not given.
+    temporal_frequency
+        Cycles per second (Hz), at most half the frame rate. 0 for a grating that stands.
+    direction
+        Of motion, in degrees counter-clockwise: 0 to the right, 90 up the screen. The bars lie at
+        ``direction - 90``, modulo 180.
+    contrast
+        Michelson contrast, in [0, 1].
+    phase_deg
+        At the centre at its onset (degrees).
+    waveform
+        ``"sine"`` or ``"square"``.
+    diameter, centre
+        Of a round window (µm, or px where the pixel size is not known), with x to the right and y
+        up from the middle of the screen; no window without a diameter.
+    cycles
+        Temporal cycles to show after it has settled. Without it and `duration_s`: those of about
+        1 s, more where that fills whole frames.
+    duration_s
+        Length without the lead-in (s), instead of `cycles`.
+    settle_s
+        Time before the window can begin (s). As much as the model consumes when not given: from
+        then on it sees the grating alone.
+    channel_weights
+        Factor in [-1, 1] on the contrast of each channel.
+    before_s
+        Grey before (s); as much as the model consumes when not given.
+
+    Raises
+    ------
+    ValueError
+        If a frequency is above what pixels or frames can show, or another argument is out of
+        range; the message says what would do.
+    """
+    angle = check_finite(direction, "direction")
+    return _grating(
+        as_screen(screen_or_model),
+        "drifting grating",
+        angle,
+        {"direction_deg": angle, "orientation_deg": (angle - 90.0) % 180.0},
+        spatial_frequency,
+        temporal_frequency,
+        contrast,
+        phase_deg,
+        waveform,
+        diameter,
+        centre,
+        cycles,
+        duration_s,
+        settle_s,
+        channel_weights,
+        before_s,
+    )
+
+
+def counterphase_grating(
+    screen_or_model: Any,
+    *,
+    spatial_frequency: float | None = None,
+    temporal_frequency: float = 2.0,
+    orientation: float = 0.0,
+    contrast: float = 1.0,
+    phase_deg: float = 0.0,
+    waveform: str = "sine",
+    diameter: float | None = None,
+    centre: Point = (0.0, 0.0),
+    cycles: int | None = None,
+    duration_s: float | None = None,
+    settle_s: float | None = None,
+    channel_weights: Sequence[float] | None = None,
+    before_s: float | None = None,
+) -> ArtificialStimulus:
+    """Return a grating that stands and reverses its contrast.
+
+    Its contrast is ``contrast * wave(f u + phase) * wave(g t)``; the parameters that are not listed
+    here, the window, and what is raised are those of `drifting_grating`.
+
+    Parameters
+    ----------
+    orientation
+        Direction of the bars, in degrees counter-clockwise: 0 horizontal, 90 vertical.
+    temporal_frequency
+        Full cycles of reversal per second (Hz): contrast changes sign twice in each.
+    phase_deg
+        Of the bars at the centre (degrees).
+    """
+    angle = check_finite(orientation, "orientation")
+    return _grating(
+        as_screen(screen_or_model),
+        "counterphase grating",
+        angle + 90.0,
+        {"orientation_deg": angle % 180.0},
+        spatial_frequency,
+        temporal_frequency,
+        contrast,
+        phase_deg,
+        waveform,
+        diameter,
+        centre,
+        cycles,
+        duration_s,
+        settle_s,
+        channel_weights,
+        before_s,
+    )
+
+
+def generate_gratings(
+    shape: Sequence[int],
+    *,
+    temporal_frequency: float = 1.0,
+    spatial_frequency: float = 0.1,
+    direction: float = 0.0,
+    contrast: float = 1.0,
+    phase_deg: float = 0.0,
+    waveform: str = "sine",
+    frame_rate: float = 30.0,
+    channel_weights: Sequence[float] | None = None,
+) -> torch.Tensor:
+    """Return a drifting grating of a shape, from the first frame to the last.
+
+    `drifting_grating` is the same with the units of a model, grey before it, and a window of whole
+    cycles; this one knows no model. A grating slower than ``frame_rate / time`` does not complete a
+    cycle.
+
+    Parameters
+    ----------
+    shape
+        ``(batch, channel, time, height, width)``, such as ``model.stimulus_shape(time_steps=30)``.
+    temporal_frequency
+        Cycles per second (Hz), at most half the frame rate.
+    spatial_frequency
+        Cycles per px, at most 0.5 along either side.
+    direction
+        Of motion, in degrees counter-clockwise: 0 to the right, 90 up the screen.
+    contrast
+        Largest value, around 0, in [0, 1].
+    phase_deg
+        In the middle of the image in the first frame (degrees).
+    waveform
+        ``"sine"`` or ``"square"``.
+    frame_rate
+        Frames per second (Hz).
+    channel_weights
+        Factor in [-1, 1] on the contrast of each channel.
+
+    Returns
+    -------
+    torch.Tensor
+        Of that shape, float32; all elements of the batch are the same.
+
+    Raises
+    ------
+    ValueError
+        If the shape has not five positive lengths, or another argument is out of range.
+    """
+    lengths = tuple(int(length) for length in shape)
+    if len(lengths) != 5 or min(lengths) < 1:
+        raise ValueError(
+            "shape: expected five positive lengths (batch, channel, time, height, width), "
+            f"got {tuple(shape)}"
+        )
+    batch, channels, frames, height, width = lengths
+    screen = Screen(
+        tuple(f"channel {k}" for k in range(channels)), height, width, frame_rate=frame_rate
+    )
+    stimulus = drifting_grating(
+        screen,
+        spatial_frequency=spatial_frequency,
+        temporal_frequency=temporal_frequency,
+        direction=direction,
+        contrast=contrast,
+        phase_deg=phase_deg,
+        waveform=waveform,
+        duration_s=frames / frame_rate,
+        channel_weights=channel_weights,
+    )
+    return stimulus.batch.repeat(batch, 1, 1, 1, 1)
+
+
+def _grating(
+    screen: Screen,
+    name: str,
+    angle: float,
+    angles: dict[str, float],
+    spatial_frequency: float | None,
+    temporal_frequency: float,
+    contrast: float,
+    phase_deg: float,
+    waveform: str,
+    diameter: float | None,
+    centre: Point,
+    cycles: int | None,
+    duration_s: float | None,
+    settle_s: float | None,
+    channel_weights: Sequence[float] | None,
+    before_s: float | None,
+) -> ArtificialStimulus:
+    check_name(waveform, "waveform", WAVEFORMS, "waveform")
+    if spatial_frequency is None:
+        spatial_frequency = screen.spatial_frequency(2 / max(4, min(screen.height, screen.width)))
+    depth = check_contrast(contrast, low=0.0)
+    phase = check_finite(phase_deg, "phase_deg") / 360.0
+    notes = check_spatial_frequency(screen, spatial_frequency, angle, waveform)
+    notes += check_temporal_frequency(screen.frame_rate, temporal_frequency, waveform)
+    mask, parameters, seen = aperture(screen, diameter, centre)
+    settle, frames = _length(screen, temporal_frequency, cycles, duration_s, settle_s)
+    window, held, about_window = _whole_cycles(screen, temporal_frequency, settle, frames)
+
+    x, y = pixel_centres(screen, check_point(centre))
+    cos, sin = unit_vector(angle)
+    in_space = screen.cycles_per_pixel(spatial_frequency) * (x * cos + y * sin) + phase
+    in_time = temporal_frequency * torch.arange(frames, dtype=torch.float64) / screen.frame_rate
+    in_time = in_time[:, None, None]
+    if name == "drifting grating":
+        wave = waveform_of(in_space - in_time, waveform)
+    else:
+        wave = waveform_of(in_space, waveform) * waveform_of(in_time, waveform)
+    per = f"cyc_per_{screen.space_unit_long}"
+    if diameter is None and tuple(centre) != (0.0, 0.0):
+        parameters = {length_name(screen, "centre"): check_point(centre)}
+    return Recipe(
+        screen,
+        f"{'square-wave ' if waveform == 'square' else ''}{name}",
+        mask * depth * wave,
+        window=window,
+        events=[StimulusEvent(name, 0, frames)],
+        parameters={
+            f"spatial_frequency_{per}": float(spatial_frequency),
+            "temporal_frequency_hz": float(temporal_frequency),
+            **angles,
+            "contrast": depth,
+            "phase_deg": float(phase_deg),
+            "waveform": waveform,
+            **parameters,
+            "duration_s": screen.seconds(frames),
+            "settle_s": screen.seconds(settle),
+            "window_cycles": held,
+        },
+        notes=[*notes, *seen, *about_window],
+        weights=weights_of(screen, channel_weights),
+        before_s=before_s,
+    ).build()
+
+
+def check_spatial_frequency(
+    screen: Screen, frequency: float, angle_deg: float, waveform: str
+) -> list[str]:
+    """Check a spatial frequency against the pixels; return what a reader has to know.
+
+    Pixels show at most half a cycle per px along either side, so more along a diagonal.
+    """
+    unit = f"cyc/{screen.space_unit_long}"
+    check_at_least(frequency, "spatial_frequency", unit)
+    steepest = max(map(abs, unit_vector(angle_deg)))
+    along = screen.cycles_per_pixel(frequency) * steepest
+    most = screen.spatial_frequency(0.5 / steepest)
+    if along > 0.5 * (1 + 1e-9):
+        raise ValueError(
+            f"spatial_frequency: {frequency:g} {unit} at {angle_deg % 360:g}° is {along:.3g} "
+            f"cycles per pixel along one side, above the 0.5 that pixels can show; at most "
+            f"{most:.4g} {unit} in this direction"
+        )
+    if along > 0.5 * (1 - 1e-9):
+        return [
+            f"{frequency:g} {unit} is half a cycle per pixel: neighbours alternate, and the phase "
+            "decides how strongly"
+        ]
+    if waveform == "square" and 3 * along > 0.5:
+        return [
+            f"the third harmonic of {frequency:g} {unit} is finer than the pixels: the bars of "
+            "the square wave are uneven"
+        ]
+    return []
+
+
+def _length(
+    screen: Screen,
+    frequency: float,
+    cycles: int | None,
+    duration_s: float | None,
+    settle_s: float | None,
+) -> tuple[int, int]:
+    """Return the frames in which a grating settles, and all frames of it."""
+    if cycles is not None and duration_s is not None:
+        raise ValueError(
+            f"cycles, duration_s: expected one of them, got {cycles!r} and {duration_s!r}"
+        )
+    settle = screen.lag
+    if settle_s is not None:
+        settle = screen.frames(check_at_least(settle_s, "settle_s", "s"))
+    if duration_s is not None:
+        return settle, check_frames(screen, duration_s, "duration_s")
+    if frequency == 0.0:
+        if cycles is not None:
+            raise ValueError(
+                f"cycles: a grating that stands completes none, got {cycles!r}; use duration_s"
+            )
+        return settle, settle + max(1, screen.frames(1.0))
+    period = screen.frame_rate / frequency
+    if cycles is not None:
+        shown = check_count(cycles, "cycles")
+    else:
+        shown = math.ceil(frequency - 1e-9)
+        longest = max(shown, math.floor(_LONGEST_SEARCH_S * frequency))
+        whole = [n for n in range(shown, longest + 1) if _is_whole(n * period)]
+        shown = whole[0] if whole else shown
+    return settle, settle + math.ceil(shown * period - 1e-6)
+
+
+def _whole_cycles(
+    screen: Screen, frequency: float, settle: int, frames: int
+) -> tuple[tuple[int, int], float, list[str]]:
+    """Return the window, the cycles that it holds, and notes.
+
+    Of the numbers of cycles that fit, the largest that fills whole frames, else the largest.
+    """
+    everything = (0, frames)
+    if frequency == 0.0:
+        if settle >= frames:
+            return everything, 0.0, [_unsettled(screen, settle, frames)]
+        return (settle, frames), 0.0, []
+    period = screen.frame_rate / frequency
+    fit = math.floor((frames - settle) / period + 1e-6)
+    if fit < 1:
+        held = frames / period
+        left = max(0, frames - settle) / period
+        note = (
+            f"no whole cycle of {frequency:g} Hz fits: {screen.seconds(frames):g} s hold "
+            f"{held:.2f} cycles, {left:.2f} of them after {screen.seconds(settle):.3g} s to "
+            "settle; the response is averaged over the whole grating"
+        )
+        return everything, held, [note]
+    whole = [n for n in range(fit, 0, -1) if _is_whole(n * period)]
+    cycles = whole[0] if whole else fit
+    length = round(cycles * period)
+    if whole:
+        return (frames - length, frames), float(cycles), []
+    note = (
+        f"{cycles} cycle{'s' if cycles > 1 else ''} of {frequency:g} Hz take {cycles * period:.2f} frames, not a whole "
+        f"number: the window of {length} holds {length / period:.3f}"
+    )
+    return (frames - length, frames), length / period, [note]
+
+
+def _unsettled(screen: Screen, settle: int, frames: int) -> str:
+    return (
+        f"{screen.seconds(frames):g} s are over before the {screen.seconds(settle):.3g} s to "
+        "settle; the response is averaged over the whole grating"
+    )
+
+
+def _is_whole(frames: float) -> bool:
+    return abs(frames - round(frames)) < 1e-6
