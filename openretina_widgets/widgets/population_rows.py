@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets
 import numpy as np
 import traitlets
 
@@ -132,6 +133,8 @@ class PopulationView(anywidget.AnyWidget):
         Height in CSS pixels.
     placeholder
         What an empty view says.
+    layout
+        An ipywidgets layout.
 
     Attributes
     ----------
@@ -158,16 +161,19 @@ class PopulationView(anywidget.AnyWidget):
         selection: Selection | None = None,
         height: int = 420,
         placeholder: str = "No neurons are measured yet.",
-        **traits: Any,
+        layout: ipywidgets.Layout | None = None,
     ) -> None:
         if not (isinstance(height, int) and height >= 160):
             raise ValueError(f"height: expected at least 160 CSS pixels, got {height!r}")
         self._table = table
         self._main_loop = MainLoop()
         self._selection = selection
-        self._owns_layout = "layout" not in traits
+        self._owns_layout = layout is None
         super().__init__(
-            height=height, placeholder=placeholder, _content=encode(table), **traits
+            height=height,
+            placeholder=placeholder,
+            _content=encode(table),
+            **({} if layout is None else {"layout": layout}),
         )
         self._follow()
         if selection is not None:

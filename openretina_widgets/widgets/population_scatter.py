@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ipywidgets
 import traitlets
 
 from openretina_widgets.insilico.population import SelectivityTable
@@ -20,7 +21,7 @@ class PopulationScatter(PopulationView):
 
     Parameters
     ----------
-    table, selection, height, placeholder
+    table, selection, height, placeholder, layout
         See `PopulationView`.
     x, y
         Columns of the axes.
@@ -59,19 +60,17 @@ class PopulationScatter(PopulationView):
         selection: Selection | None = None,
         height: int = 420,
         placeholder: str = "No neurons are measured yet.",
-        **traits: Any,
+        layout: ipywidgets.Layout | None = None,
     ) -> None:
-        self._table = table
         super().__init__(
-            table,
-            selection=selection,
-            height=height,
-            placeholder=placeholder,
-            x=x,
-            y=y,
-            colour=colour,
-            **traits,
+            table, selection=selection, height=height, placeholder=placeholder, layout=layout
         )
+        try:
+            with self.hold_trait_notifications():
+                self.x, self.y, self.colour = x, y, colour
+        except traitlets.TraitError:
+            self.close()
+            raise
 
     @traitlets.validate("x", "y", "colour")
     def _known(self, proposal: dict[str, Any]) -> str:

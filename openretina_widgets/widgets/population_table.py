@@ -18,7 +18,7 @@ class PopulationTable(PopulationView):
 
     Parameters
     ----------
-    table, selection, height, placeholder
+    table, selection, height, placeholder, layout
         See `PopulationView`.
 
     Attributes
