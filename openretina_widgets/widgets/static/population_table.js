@@ -190,6 +190,7 @@ function render({ model, el }) {
     model.set("descending", again ? !model.get("descending") : kind === "number" && i > 0);
     model.set("sort_by", name);
     model.save_changes();
+    grid.scrollTop = 0;
   }
 
   const between = (a, b) => order.slice(Math.min(a, b), Math.max(a, b) + 1)
