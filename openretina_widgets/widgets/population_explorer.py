@@ -24,7 +24,7 @@ from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.population_scatter import PopulationScatter
 from openretina_widgets.widgets.population_table import PopulationTable
 from openretina_widgets.widgets.run_status import RunStatus, as_time
-from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.selection import Following, Selection, selection_for
 
 _HINT = "Press Compute to measure every neuron of the session."
 _EXAMPLE = "dsi > 0.4 and on_off.abs() < 0.3"
@@ -79,6 +79,7 @@ class PopulationExplorer(Composition):
     """
 
     job: Job[SelectivityStep, SelectivityTable] | None = None
+    _following: Following | None = None  # none yet while it is built
     table = traitlets.Instance(SelectivityTable, allow_none=True)
     query = traitlets.Unicode("")
 
@@ -94,10 +95,7 @@ class PopulationExplorer(Composition):
         height: int = 420,
         threads: int | Literal["auto"] | None = "auto",
     ) -> None:
-        if selection is None:
-            selection = Selection(model, data_key=data_key)
-        elif data_key is not None:
-            raise ValueError("data_key: the selection has one already; give one of the two")
+        selection = selection_for(model, selection=selection, data_key=data_key)
         self._selection = selection
         self._seed = seed
         self._threads: int | None = live_threads() if threads == "auto" else threads
@@ -142,8 +140,7 @@ class PopulationExplorer(Composition):
         self._stop.on_click(lambda _: self.stop())
         self._take.on_click(lambda _: self._main_loop.call(self.select_matching))
         self._field.observe(self._typed, "value")
-        selection.observe(self._session_changed, ["model", "data_key"])
-        selection.observe(self._draw_card, "neurons")
+        self._following = Following(selection, self._selection_changed)
         self._status.tell("idle", _HINT, progress=0.0, figures=self._figures())
         self._list()
         self.table = table
@@ -206,8 +203,8 @@ class PopulationExplorer(Composition):
     def close(self) -> None:
         """End the measurement and close the widget with all that belongs to it."""
         self._end_job()
-        self._selection.unobserve(self._session_changed, ["model", "data_key"])
-        self._selection.unobserve(self._draw_card, "neurons")
+        if self._following is not None:
+            self._following.end()
         super().close()
 
     # From the page ---------------------------------------------------------------------------
@@ -337,7 +334,7 @@ class PopulationExplorer(Composition):
         ]
         return f'{text}<div class="orw-note">{html.escape(" · ".join(facts))}</div>'
 
-    def _session_changed(self, change: Any) -> None:
+    def _selection_changed(self, change: Any) -> None:
         if change["name"] == "model":
             self._end_job()
             self.job = None

@@ -13,7 +13,7 @@ import numpy as np
 import traitlets
 
 from openretina_widgets.insilico.population import SelectivityTable
-from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.selection import Following, Selection
 from openretina_widgets.widgets.transport import MainLoop
 
 TYPE_COLUMNS = ("cell_type", "suggested_type")
@@ -148,6 +148,7 @@ class PopulationView(anywidget.AnyWidget):
         Neurons that are listed or in colour, None for all.
     """
 
+    _following: Following | None = None  # none yet while it is built
     selected = traitlets.List(traitlets.Int()).tag(sync=True)
     height = traitlets.Int(420).tag(sync=True)
     placeholder = traitlets.Unicode().tag(sync=True)
@@ -176,8 +177,7 @@ class PopulationView(anywidget.AnyWidget):
             **({} if layout is None else {"layout": layout}),
         )
         self._follow()
-        if selection is not None:
-            selection.observe(self._follow, ["neurons", "data_key"])
+        self._following = None if selection is None else Following(selection, self._follow)
         self.observe(self._chosen, "selected")
 
     @property
@@ -210,8 +210,8 @@ class PopulationView(anywidget.AnyWidget):
         """Close the view, its layout, and its tie to the selection."""
         if self.comm is None:
             return
-        if self._selection is not None:
-            self._selection.unobserve(self._follow, ["neurons", "data_key"])
+        if self._following is not None:
+            self._following.end()
         layout = self.layout
         super().close()
         if self._owns_layout:
