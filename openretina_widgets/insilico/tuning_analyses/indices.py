@@ -36,7 +36,7 @@ from openretina_widgets.insilico.tuning_analyses.selectivity import (
     orientation_selectivity,
 )
 
-__all__ = ["TuningAlong", "indices_of", "measures_of", "tuning_along"]
+__all__ = ["TuningAlong", "indices_of", "measures_of", "resting_response", "tuning_along"]
 
 FREQUENCIES = ("spatial_frequency", "temporal_frequency")
 
@@ -130,9 +130,10 @@ def measures_of(curves: Any) -> dict[str, Measure]:
     - ``"diameter"``: suppression, preferred and surround diameter.
     - ``"green"`` and ``"uv"``: colour opponency.
     - Steps of light: ON–OFF index, transience and sustained index of the step that the neuron
-      answers more. A step is an entry ``(what, start, stop)`` in ``settings["events"]``, response
-      frames, whose words begin with ON (brighter) or OFF (darker); or the conditions of an axis
-      ``"polarity"`` (largest positive and most negative), over their windows.
+      answers more. The steps are the largest and the most negative value of an axis ``"polarity"``
+      (in a flash experiment also of ``"contrast"``), each over its window; or else the first
+      entries ``(what, start, stop)`` of ``settings["events"]``, in response frames, whose words
+      begin with ``"ON step"`` (brighter) and ``"OFF step"`` (darker).
     - F1 and F0: F1/F0 at the best condition. More than two conditions: lifetime sparseness.
     """
     found: dict[str, Measure] = {}
@@ -160,7 +161,10 @@ def measures_of(curves: Any) -> dict[str, Measure]:
     if "diameter" in names:
         along = tuning_along(curves, "diameter")
         size = size_suppression(
-            along.responses, along.values, baseline=_rest(curves), unit=_unit(curves, "diameter")
+            along.responses,
+            along.values,
+            baseline=resting_response(curves),
+            unit=_unit(curves, "diameter"),
         )
         found["suppression"] = size.suppression
         found["preferred_diameter"] = size.preferred_diameter
@@ -181,8 +185,8 @@ def _flat(curves: Any) -> np.ndarray:
     return responses.reshape(-1, responses.shape[-1])
 
 
-def _rest(curves: Any) -> np.ndarray:
-    """Response to grey; 0 where it was not measured."""
+def resting_response(curves: Any) -> np.ndarray:
+    """Return the response to grey of every neuron; 0 where it was not measured."""
     n = np.shape(curves.responses)[-1]
     baseline = getattr(curves, "baseline", None)
     rest = np.zeros(n) if baseline is None else np.asarray(baseline, dtype=np.float64)
@@ -238,7 +242,7 @@ def _best_value(curves: Any, name: str) -> Measure:
             MISSING: missing,
             f"one {words} only": len(along.values) < 2,
             f"the same response to every {words}": span
-            <= ROUNDING * magnitude(curve, _rest(curves)),
+            <= ROUNDING * magnitude(curve, resting_response(curves)),
         },
         limits=(float(along.values.min()), float(along.values.max())),
         unit=_unit(curves, name),
@@ -252,7 +256,7 @@ def _opponency(curves: Any, names: list[str]) -> Measure:
     best = np.where(np.isfinite(flat), flat, -np.inf).max(axis=(0, 1)).argmax(axis=0)
     green, uv = (curves.axes[index].values for index in order)
     grid = flat[:, :, best, np.arange(flat.shape[-1])]
-    return colour_opponency(grid, green, uv, baseline=_rest(curves))
+    return colour_opponency(grid, green, uv, baseline=resting_response(curves))
 
 
 def _f1_f0(curves: Any) -> Measure:
@@ -277,7 +281,7 @@ def _step_measures(curves: Any, names: list[str]) -> dict[str, Measure]:
     steps = _steps(curves, names)
     if steps is None:
         return {}
-    rest = _rest(curves)
+    rest = resting_response(curves)
     on, off = (_padded_mean(step) for step in steps)
     # The step that drives the neuron to the higher peak tells how transient it is.
     peaks = [np.where(np.isfinite(step), step, -np.inf).max(axis=0) for step in steps]
@@ -305,19 +309,23 @@ def _steps(curves: Any, names: list[str]) -> tuple[np.ndarray, np.ndarray] | Non
     if traces is None:
         return None
     traces = np.asarray(traces, dtype=np.float64)
-    if "polarity" in names:
-        along = tuning_along(curves, "polarity")
+    signed = "contrast" if getattr(curves, "experiment", "") == "flash" else "polarity"
+    for name in {"polarity", signed} & set(names):
+        along = tuning_along(curves, name)
+        if not along.values.min() < 0 < along.values.max():
+            continue
         at_best = along.take(traces)
         windows = np.moveaxis(np.asarray(curves.windows), along.axis, 0)
         windows = windows.reshape(len(windows), -1, 2)
         on, off = int(along.values.argmax()), int(along.values.argmin())
-        if not along.values[off] < 0 < along.values[on]:
-            return None
         first, second = (
             at_best[k, windows[k, :, 0].min() : windows[k, :, 1].max()] for k in (on, off)
         )
         return first, second
-    events = (getattr(curves, "settings", None) or {}).get("events") or ()
+    settings = getattr(curves, "settings", None) or {}
+    if "events_of_conditions" in settings:  # the steps come at another time in each condition
+        return None
+    events = settings.get("events") or ()
     spans = {word: _first_step(events, word) for word in ("ON", "OFF")}
     if spans["ON"] is None or spans["OFF"] is None:
         return None
@@ -332,6 +340,6 @@ def _steps(curves: Any, names: list[str]) -> tuple[np.ndarray, np.ndarray] | Non
 
 def _first_step(events: Iterable[Any], word: str) -> tuple[int, int] | None:
     for what, start, stop in events:
-        if str(what).split()[:1] == [word] and stop > start:
+        if str(what).startswith(f"{word} step") and stop > start:
             return max(int(start), 0), int(stop)
     return None

@@ -25,6 +25,9 @@ class Solution:
     ----------
     parameters
         ``(problem, parameter)``; NaN for a problem without enough data.
+    covariance
+        ``(problem, parameter, parameter)``, ``s² (JᵀJ)⁻¹``: 0 for a parameter at a bound, NaN
+        where `errors` has one for want of data.
     errors
         ``(problem, parameter)``, standard errors from the Jacobian at the solution,
         ``s² (JᵀJ)⁻¹`` with ``s²`` the residual variance. NaN for a parameter at a bound, or that
@@ -42,6 +45,7 @@ class Solution:
     """
 
     parameters: np.ndarray
+    covariance: np.ndarray
     errors: np.ndarray
     cost: np.ndarray
     r_squared: np.ndarray
@@ -76,7 +80,7 @@ def least_squares_batched(
     starts
         ``(start, problem, parameter)``; clipped to the bounds.
     lower, upper
-        ``(parameter,)`` or ``(problem, parameter)``.
+        ``(parameter,)`` or ``(problem, parameter)``; equal ones hold a parameter.
     jacobian
         ``(problem, parameter)`` to ``(problem, point, parameter)``; central differences without.
     iterations
@@ -119,13 +123,16 @@ def least_squares_batched(
         )
         best = cost.reshape(n_starts, n).argmin(axis=0) * n + np.arange(n)
         parameters, cost, done = found[best], cost[best], done[best]
-        few = weights.sum(axis=1) < n_parameters
+        few = weights.sum(axis=1) < (low < high).sum(axis=1)
         parameters = np.where(few[:, None], np.nan, parameters)
         cost = np.where(few, np.nan, cost)
         at_bound = (parameters <= low) | (parameters >= high)
-        errors = problem.errors(np.where(few[:, None], first[0], parameters), cost, at_bound)
+        errors, covariance = problem.errors(
+            np.where(few[:, None], first[0], parameters), cost, at_bound
+        )
     return Solution(
         parameters,
+        np.where(few[:, None, None], np.nan, covariance),
         np.where(few[:, None], np.nan, errors),
         cost,
         _r_squared(data, weights, cost),
@@ -235,8 +242,10 @@ class _Problem:
         solved = np.linalg.solve(matrix, target[..., None])[..., 0]
         return np.clip(here + solved * scale, low, high)
 
-    def errors(self, parameters: np.ndarray, cost: np.ndarray, at_bound: np.ndarray) -> np.ndarray:
-        """Return standard errors of the parameters of the first start's rows."""
+    def errors(
+        self, parameters: np.ndarray, cost: np.ndarray, at_bound: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return standard errors and covariance at the parameters of the first start's rows."""
         rows = np.arange(len(parameters))
         slope = self.derivative(parameters, rows) * ~at_bound[:, None, :]
         normal = slope.transpose(0, 2, 1) @ slope
@@ -248,12 +257,15 @@ class _Problem:
         # A held parameter has a zero row, hence an eigenvalue of 0 of its own.
         loose = values < 1e-13
         inverse = np.where(loose, 0.0, 1 / np.where(loose, 1.0, values))
-        variance = np.einsum("npk,nk,npk->np", vectors, inverse, vectors) * scale**2
+        covariance = np.einsum("npk,nk,nqk->npq", vectors, inverse, vectors)
+        covariance *= scale[:, :, None] * scale[:, None, :]
         left = self.weights[rows].sum(axis=1) - (~at_bound).sum(axis=1)
         spread = np.where(left > 0, cost / np.maximum(left, 1), np.nan)
+        covariance *= spread[:, None, None]
         undetermined = np.einsum("npk,nk->np", vectors**2, loose.astype(float)) > 1e-6
-        errors = np.sqrt(variance * spread[:, None])
-        return np.where(at_bound | undetermined | (diagonal <= 0), np.nan, errors)
+        errors = np.sqrt(np.einsum("npp->np", covariance))
+        errors = np.where(at_bound | undetermined | (diagonal <= 0), np.nan, errors)
+        return errors, covariance
 
 
 def _power(residuals: np.ndarray) -> np.ndarray:

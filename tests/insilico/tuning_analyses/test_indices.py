@@ -178,3 +178,26 @@ def test_a_neuron_that_answers_every_frequency_alike_prefers_none():
 def test_an_axis_that_is_not_there():
     with pytest.raises(ValueError, match=r"axis_name: expected one of \['contrast'\], got 'size'"):
         tuning_along(curves([[1]], {"contrast": [1]}), "size")
+
+
+def test_a_flash_of_both_contrasts_is_its_own_pair_of_steps():
+    """Bright and dark flashes from grey, not the events of one of them."""
+    traces = np.array([[1, 1, *OFF], [1, 1, *ON]], dtype=float)[..., None]
+    found = indices_of(
+        curves(
+            traces[:, 2:].mean(axis=1),
+            {"contrast": [-0.5, 0.5]},
+            experiment="flash",
+            traces=traces,
+            windows=np.array([[2, 12], [2, 12]]),
+            baseline=[1.0],
+            settings={"events": [["OFF step", 2, 12]], "events_of_conditions": [[], []]},
+        )
+    )
+    assert found["on_off"] == pytest.approx([0.5])
+
+
+def test_steps_at_another_time_in_each_condition_are_not_guessed():
+    swept = flash(ON, OFF)
+    swept.settings["events_of_conditions"] = [[["ON step", 2, 12]], [["ON step", 4, 14]]]
+    assert "on_off" not in indices_of(swept)
