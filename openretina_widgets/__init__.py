@@ -10,12 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
+    from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+    from openretina_widgets.insilico.tuning_analyses import experiments
+    from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
+    from openretina_widgets.widgets.population_explorer import PopulationExplorer
     from openretina_widgets.widgets.retina_lab import RetinaLab
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
@@ -27,12 +33,20 @@ _HOME = {
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
+    "PopulationExplorer": "widgets.population_explorer",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
+    "SelectivityTable": "insilico.population",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "TuningCurves": "insilico.tuning_analyses.curves",
+    "experiments": "insilico.tuning_analyses",
+    "compare_receptive_fields": "insilico.comparison",
+    "compare_tuning": "insilico.comparison",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "selectivity_table": "insilico.population",
+    "sweep": "insilico.tuning_analyses.sweep",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -41,13 +55,21 @@ __all__ = [
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
+    "PopulationExplorer",
     "RetinaLab",
     "RetinaModel",
+    "SelectivityTable",
     "StimulusOptimizer",
     "StimulusPlayer",
+    "TuningCurves",
     "__version__",
+    "compare_receptive_fields",
+    "compare_tuning",
+    "experiments",
     "load_model",
     "optimize_neurons",
+    "selectivity_table",
+    "sweep",
 ]
 
 

@@ -44,7 +44,7 @@ def write_archive(
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
     try:
         with partial.open("wb") as file:
-            np.savez_compressed(file, words=np.array(text), **arrays)
+            np.savez_compressed(file, **{"words": np.array(text), **arrays})  # type: ignore[arg-type]
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -126,6 +126,13 @@ class ModelCard:
         """Number of neurons of all sessions."""
         return sum(session.n_neurons for session in self.sessions)
 
+    @property
+    def parameter_words(self) -> str:
+        """How many parameters there are, in words where there are none."""
+        if not self.n_parameters and self.n_constants:
+            return f"none to train; {self.n_constants:,} numbers are built in"
+        return f"{self.n_parameters:,}"
+
     def rows(self) -> list[tuple[str, list[str]]]:
         """Return what the card says: a label, and its lines of plain text.
 
@@ -134,13 +141,10 @@ class ModelCard:
         _, height, width = self.input_shape
         assumed = "" if self.frame_rate_known else " (not known; assumed)"
         size = self.pixel_size_um
-        parameters = f"{self.n_parameters:,}"
-        if not self.n_parameters and self.n_constants:
-            parameters = f"none to train; {self.n_constants:,} numbers are built in"
-        sessions = [f"{self.n_neurons} in {_counted(len(self.sessions), 'session')}"]
+        sessions = [f"{self.n_neurons} in {counted(len(self.sessions), 'session')}"]
         return [
             ("Architecture", [printable(self.architecture)]),
-            ("Parameters", [parameters]),
+            ("Parameters", [self.parameter_words]),
             (
                 "Neurons",
                 sessions + _first(list(map(_session_words, self.sessions)), _MOST_SESSIONS),
@@ -149,14 +153,14 @@ class ModelCard:
             (
                 "Stimulus",
                 [
-                    f"{_counted(len(self.channels), 'channel')} "
+                    f"{counted(len(self.channels), 'channel')} "
                     f"({', '.join(printable(name, _LONGEST_NAME) for name in self.channels)}), "
                     f"{height} × {width} pixels (height × width)"
                 ],
             ),
             ("Pixel size", [f"{size:g} µm on the retina" if size else NOT_KNOWN]),
             ("Frame rate", [f"{self.frame_rate:g} Hz{assumed}"]),
-            ("Lag", [f"{_counted(self.lag, 'frame')}, {self.lag_ms:.0f} ms{assumed}"]),
+            ("Lag", [f"{counted(self.lag, 'frame')}, {self.lag_ms:.0f} ms{assumed}"]),
             ("Stimulus range", self._range_lines()),
             ("Stimulus norm", [f"{self.stimulus_norm:g}" if self.stimulus_norm else "no bound"]),
             ("Trained on", [self._trained_words()]),
@@ -195,8 +199,11 @@ class ModelCard:
         if not self.cell_types:
             return [NOT_KNOWN]
         typed = sum(kind.n_neurons for kind in self.cell_types)
-        known = f"{_counted(len(self.cell_types), 'type')}, {typed} of {self.n_neurons} neurons"
+        known = f"{counted(len(self.cell_types), 'type')}, {typed} of {self.n_neurons} neurons"
         words = _first(list(map(_type_words, self.cell_types)), _MOST_TYPES)
+        values = [kind.performance for kind in self.cell_types if kind.performance is not None]
+        if values:  # a line each: figures are compared
+            return [f"{known}; performance {min(values):.3f} to {max(values):.3f}", *words]
         return [known, f"{_NO_BREAK}· ".join(words)]
 
     def _trained_words(self) -> str:
@@ -221,7 +228,7 @@ class ModelCard:
         values = [session.performance for session in known if session.performance is not None]
         metric = printable(self.metric) or "metric not known"
         return [
-            f"{sum(values) / len(values):.3f}, mean of {_counted(len(known), 'session')}; {metric}"
+            f"{sum(values) / len(values):.3f}, mean of {counted(len(known), 'session')}; {metric}"
         ]
 
 
@@ -265,6 +272,9 @@ def model_card(model: RetinaModel) -> ModelCard:
 
 def architecture_line(module: nn.Module) -> str:
     """Return the parts of a module in a line, such as a core, its layers and its readouts."""
+    inner = getattr(module, "module", None)
+    if isinstance(inner, nn.Module) and hasattr(module, "training_record"):  # a `RetinaModel`
+        return architecture_line(inner)
     name = type(module).__name__
     members = getattr(module, "members", None)
     if isinstance(members, nn.ModuleList) and len(members):
@@ -276,7 +286,7 @@ def architecture_line(module: nn.Module) -> str:
     words = type(core).__name__
     layers = getattr(core, "features", None)
     if isinstance(layers, nn.Sequential | nn.ModuleList) and len(layers):
-        words += f" of {_counted(len(layers), 'layer')}"
+        words += f" of {counted(len(layers), 'layer')}"
     if isinstance(widths := getattr(core, "channels", None), tuple) and len(widths) > 1:
         words += f" ({' → '.join(map(str, widths))} channels)"
     each = type(readout).__name__
@@ -328,7 +338,8 @@ def _first(words: list[str], most: int) -> list[str]:
     return [*words[:most], f"and {more} more"] if more > 1 else words
 
 
-def _counted(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
+    """Return a number and what it counts, in the plural unless it is one."""
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 

@@ -15,8 +15,10 @@ def check_device(device: str | torch.device) -> torch.device:
     """
     try:
         target = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}") from error
+    if target.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected 'cpu' or 'cuda', got {device!r}")
     if target.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"device: {str(device)!r} was asked for, but torch {torch.__version__} sees no CUDA "

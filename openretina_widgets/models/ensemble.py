@@ -76,5 +76,6 @@ def ensemble_of(models: Sequence[RetinaModel], *, name: str = "ensemble") -> Ret
         pixel_size_um=first.pixel_size_um,
         channels=first.channels,
         stimulus_range=first.stimulus_range,
+        stimulus_range_source=first.stimulus_range_source,
         stimulus_norm=first.stimulus_norm,
     ).eval()

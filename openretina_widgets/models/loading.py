@@ -69,10 +69,20 @@ def load_model(
         ]
         return ensemble_of(members)
     if not isinstance(source, str | os.PathLike):
+        hint = "; a module is opened by RetinaModel" if isinstance(source, torch.nn.Module) else ""
         raise TypeError(
-            f"source: expected a name, a path, or a list of them, got {type(source).__name__}"
+            f"source: expected a name, a path, or a list of them, got {type(source).__name__}{hint}"
+        )
+    if hyper_parameters is not None and not isinstance(hyper_parameters, Mapping):
+        raise TypeError(
+            f"hyper_parameters: expected a dictionary, got {type(hyper_parameters).__name__}"
         )
     text = os.fspath(source)
+    if not text:
+        names = ", ".join(map(repr, (EMBEDDED, TRAINED, *PUBLISHED)))
+        raise ValueError(
+            f"source: expected a name or the path of a checkpoint, got {text!r}; names: {names}"
+        )
     if text == EMBEDDED:
         from openretina_widgets.models.synthetic import load_synthetic
 
@@ -101,6 +111,10 @@ def _load_trained(device: torch.device) -> RetinaModel:
     from openretina_widgets.models.checkpoint import load_checkpoint
 
     model = load_checkpoint(TRAINED_PATH, device=device)
+    model.description = (
+        f"A core-readout network fitted to the responses of the {EMBEDDED!r} retina; "
+        "it has learned from no recording."
+    )
     # Results carry the source: the place of this installation would tell nothing.
     model.source = f"embedded, fitted to {EMBEDDED!r}"
     return model

@@ -13,7 +13,8 @@ import traitlets
 from IPython.core.getipython import get_ipython
 
 from openretina_widgets.jobs import Job
-from openretina_widgets.models.card import printable
+from openretina_widgets.models.card import counted, printable
+from openretina_widgets.models.device import check_device
 from openretina_widgets.models.loading import EMBEDDED, TRAINED, load_model
 from openretina_widgets.models.published import PUBLISHED, Progress, fetch_steps
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
@@ -66,7 +67,7 @@ class ModelLoader(Composition):
         )
         self._device = ipw.Dropdown(
             options=_devices(),
-            value=str(device),
+            value=_listed(device),
             description="on",
             layout=ipw.Layout(width="230px"),
         )
@@ -101,8 +102,9 @@ class ModelLoader(Composition):
         Parameters
         ----------
         source
-            A name or path for `load_model`, or ``"variable net"`` for the model in the variable
-            `net` of the notebook, which stays on its device.
+            A name or path for `load_model`, or ``"variable net"``, or ``"net"`` where no model is
+            called so, for the model in the variable `net` of the notebook, which stays on its
+            device.
         device
             Where the weights go.
         """
@@ -111,6 +113,8 @@ class ModelLoader(Composition):
         stopping = [run for run in (stop() for stop in self._stoppers) if run is not None]
         self._load.disabled, self._cancel.disabled = True, False
         self._say(f"Opening {source} …")
+        if source not in (EMBEDDED, TRAINED, *PUBLISHED) and source in self._variables():
+            source = _VARIABLE + source  # typed without the word
         live = self._live_model(source) if source.startswith(_VARIABLE) else None
 
         def opening() -> Generator[Progress | None, object, RetinaModel]:
@@ -162,15 +166,18 @@ class ModelLoader(Composition):
 
     def _opened(self, job: Job[Any, RetinaModel]) -> None:
         self._load.disabled, self._cancel.disabled = False, True
+        chosen = self._device.value  # new options would choose the first of them
         self._device.options = _devices()  # what is free has changed
+        self._device.value = chosen
+        still = f" Still open: {self.model.name}." if self.model is not None else ""
         try:
             model = job.result()
         except CancelledError:
-            self._say("Cancelled before the model was open.")
+            self._say(f"Cancelled before the model was open.{still}")
             return
         except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
-            still = f" Still open: {self.model.name}." if self.model is not None else ""
-            self._say(f"{error}.{still}" if still else str(error), failed=True)
+            words = str(error).rstrip(".")
+            self._say(f"{words}.{still}" if still else str(error), failed=True)
             return
         if model is self.model:
             self._show_card(model)
@@ -182,17 +189,22 @@ class ModelLoader(Composition):
             self._show_card(change["new"])
 
     def _show_card(self, model: RetinaModel) -> None:
-        self._card.value = f'<div class="orw-card">{model_card(model)}</div>'
+        self._card.value = (
+            f'<div class="orw-card" style="line-height:1.45">{model_card(model)}</div>'
+        )
 
     def _list_sources(self, *_: Any) -> None:
         """Offer the names, and the notebook's variables that hold a model."""
-        names = list(_models_in(self._shell.user_ns)) if self._shell is not None else []
+        names = self._variables()
         self._source.options = (
             EMBEDDED,
             TRAINED,
             *PUBLISHED,
             *(_VARIABLE + name for name in names),
         )
+
+    def _variables(self) -> list[str]:
+        return _models_in(self._shell.user_ns) if self._shell is not None else []
 
     def _live_model(self, source: str) -> Callable[[], RetinaModel]:
         name = source.removeprefix(_VARIABLE).strip()
@@ -201,7 +213,12 @@ class ModelLoader(Composition):
         def live() -> RetinaModel:
             if name not in variables:
                 raise ValueError(f"source: the notebook has no variable {name!r}")
-            return as_retina_model(variables[name])
+            value = variables[name]
+            if not isinstance(value, torch.nn.Module):
+                raise TypeError(
+                    f"source: the variable {name!r} holds no model, but {type(value).__name__}"
+                )
+            return as_retina_model(value)
 
         return live
 
@@ -211,13 +228,19 @@ class ModelLoader(Composition):
         done, total = progress.done / 1e6, progress.total / 1e6
         words = html.escape(f"Fetching {source}: {done:.1f} of {total:.1f} MB")
         self._card.value = (
-            f'<div class="orw-note" role="status">{words}<br>'
+            f'<div class="orw-note" role="status" style="line-height:1.45">{words}<br>'
             f'<progress max="{progress.total}" value="{progress.done}"></progress></div>'
         )
 
     def _say(self, text: str, *, failed: bool = False) -> None:
         kind, role = ("orw-error", "alert") if failed else ("orw-note", "status")
-        self._card.value = f'<div class="{kind}" role="{role}">{html.escape(text)}</div>'
+        # The style sheet of the panels comes with the run's status, which a loader alone lacks.
+        style = "line-height:1.45;overflow-wrap:anywhere"
+        if failed:
+            style += ";color:var(--jp-error-color1,#d32f2f);font-weight:600"
+        self._card.value = (
+            f'<div class="{kind}" role="{role}" style="{style}">{html.escape(text)}</div>'
+        )
 
 
 def model_card(model: RetinaModel) -> str:
@@ -230,10 +253,10 @@ def model_card(model: RetinaModel) -> str:
     size = card.pixel_size_um
     pixel = f"{size:g} µm a pixel" if size else "pixel size not known"
     facts = [
-        f"sessions {len(card.sessions)}, neurons {card.n_neurons}",
+        f"{counted(card.n_neurons, 'neuron')} in {counted(len(card.sessions), 'session')}",
         f"{' + '.join(card.channels)}, {height} × {width} pixels, {pixel}",
-        f"{card.frame_rate:g} Hz, lag {card.lag} frames ({card.lag_ms:.0f} ms)",
-        f"{card.n_parameters:,} parameters, weights {card.weight_hash}",
+        f"{card.frame_rate:g} Hz, lag {counted(card.lag, 'frame')} ({card.lag_ms:.0f} ms)",
+        f"parameters: {card.parameter_words}, weights {card.weight_hash}",
     ]
     head = f"<b>{html.escape(printable(card.name))}</b> · {html.escape(printable(card.source))}"
     description = f"<br>{html.escape(printable(card.description))}" if card.description else ""
@@ -260,6 +283,14 @@ def _devices() -> list[tuple[str, str]]:
         free, _ = torch.cuda.mem_get_info(index)
         devices.append((f"cuda:{index}, {free / 2**30:.1f} GiB free", f"cuda:{index}"))
     return devices
+
+
+def _listed(device: str) -> str:
+    """Return a device as `_devices` names it: ``"cuda"`` is the current one."""
+    target = check_device(device)
+    if target.type == "cuda" and target.index is None:
+        return f"cuda:{torch.cuda.current_device()}"
+    return "cpu" if target.type == "cpu" else str(target)
 
 
 def _free_memory() -> int | None:

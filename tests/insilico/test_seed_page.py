@@ -1,4 +1,4 @@
-"""The first snippet of the page that the project is built from, as it stands."""
+"""Snippets of the page that the project is built from, as they stand."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.models.checkpoint_files import HYPER_PARAMETERS, content_of, model_of
 COPY = Path(__file__).resolve().parents[1] / "data" / "seed_page_snippet.txt"
 PAGE = Path(__file__).resolve().parents[2].parent / "shared" / "seed" / "in_silico_experiments.txt"
 FIRST, LAST = "import torch\n", 'print(f"Optimized stimulus shape'
+EXPERIMENT = COPY.with_name("seed_page_custom_experiment.txt")
 NAME = "hoefling_2024_base_low_res"
 
 
@@ -88,3 +89,28 @@ def test_the_embedded_name_needs_no_file():
     model = load_core_readout_from_remote("synthetic", "cpu")
     assert model.name == "synthetic"
     assert model.device.type == "cpu"
+
+
+def test_the_custom_experiment_runs_as_it_stands(in_the_cache):
+    """The page has lost its indentation, and the loader's import is that of its first snippet."""
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="it draws a plot")
+    pyplot.switch_backend("template")  # one without a window, that shows nothing without a warning
+    loader = "from openretina.models import load_core_readout_from_remote\n"
+    names = run(loader + EXPERIMENT.read_text(encoding="utf-8"))
+    model, results = names["model"], names["results"]
+    # Its mean is over the batch, not over time as it says, so that time stays.
+    assert results.shape == (20, 30 - model.lag, model.n_neurons())
+    assert not (results[0] == results[10]).all()
+    (axes,) = pyplot.gcf().axes
+    assert axes.get_xlabel() == "Temporal Frequency (Hz)"
+    assert axes.lines[0].get_xdata().tolist() == names["frequencies"].tolist()
+    pyplot.close("all")
+
+
+def test_the_copy_of_the_experiment_is_what_the_page_says():
+    if not PAGE.exists():
+        pytest.skip("the seed page itself lies beside the repository, and is not there")
+    page = [line.strip() for line in PAGE.read_text(encoding="utf-8").splitlines()]
+    copy = [line.strip() for line in EXPERIMENT.read_text(encoding="utf-8").splitlines()]
+    start = page.index("def custom_experiment(model, parameter_range):") - 4
+    assert page[start : start + len(copy)] == copy

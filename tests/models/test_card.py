@@ -369,3 +369,10 @@ def test_model_and_card_are_shown_by_a_notebook():
     # Colours come from JupyterLab's theme, light or dark, and nothing from elsewhere.
     assert "var(--jp-ui-font-color1,inherit)" in model._repr_html_()
     assert "http" not in model._repr_html_()
+
+
+def test_ensemble_tells_the_architecture_and_range_of_its_members() -> None:
+    path = Path(__file__).parents[1] / "data/openretina/lnp.ckpt"
+    alone, card = orw.load_model(path).card, orw.load_model([path, path]).card
+    assert card.architecture == f"Ensemble of 2: {alone.architecture}"
+    assert card.stimulus_range_source == alone.stimulus_range_source

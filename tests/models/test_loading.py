@@ -95,3 +95,18 @@ def test_the_embedded_retina_opens_on_the_device():
 def test_what_is_no_device_is_refused(device):
     with pytest.raises(ValueError, match=f"device: expected 'cpu' or 'cuda', got '{device}'"):
         check_device(device)
+
+
+@pytest.mark.parametrize("device", [None, "mps", "meta"])
+def test_a_device_that_is_not_supported_is_refused_in_words(device) -> None:
+    with pytest.raises(ValueError, match="device: expected 'cpu' or 'cuda', got"):
+        orw.load_model(device=device)
+
+
+def test_mistaken_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match="got ''; names: 'synthetic', 'trained'"):
+        orw.load_model("")
+    with pytest.raises(TypeError, match="got Linear; a module is opened by RetinaModel"):
+        orw.load_model(torch.nn.Linear(1, 1))
+    with pytest.raises(TypeError, match="hyper_parameters: expected a dictionary, got int"):
+        orw.load_model(hyper_parameters=3)

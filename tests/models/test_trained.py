@@ -88,3 +88,13 @@ def test_openretina_gives_the_same_response(model):
     with torch.no_grad():
         difference = theirs(movie, data_key=SESSION) - model(movie, data_key=SESSION)
     assert difference.abs().max() < 1e-5
+
+
+def test_card_says_the_correlation_of_each_cell_type_on_a_line_of_its_own() -> None:
+    card = orw.load_model("trained").card
+    lines = [line.strip() for line in str(card).splitlines()]
+    assert len(card.cell_types) == 21
+    for kind in card.cell_types:
+        line = f"{kind.name}: {kind.n_neurons}, performance {kind.performance:.3f}"
+        assert any(shown.replace("\u00a0", " ") == line for shown in lines)
+        assert line in card.html().replace("\u00a0", " ")

@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from openretina_widgets import ModelLoader, RetinaLab, RetinaModel
@@ -75,7 +76,7 @@ def test_card_escapes_what_comes_from_the_model(small_model: RetinaModel) -> Non
     card = model_card(small_model)
     assert "<script>" not in card
     assert "&lt;script&gt;" in card
-    assert "neurons 3" in card
+    assert "3 neurons in 1 session" in card
     assert "lag 4 frames (133 ms)" in card
 
 
@@ -139,6 +140,8 @@ def test_a_failure_says_which_model_is_still_open(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         loader.load(str(tmp_path / "nothing.ckpt")).result(timeout=30)
     assert "Still open: synthetic." in loader._card.value
+    assert ".." not in loader._card.value.replace(str(tmp_path), "")
+    assert "--jp-error-color1" in loader._card.value  # red without the style sheet of a lab
     loader.close()
 
 
@@ -150,8 +153,11 @@ def test_variables_of_the_notebook_that_hold_a_model(small_model: RetinaModel) -
         assert "variable net" in loader._source.options
         assert not {"variable number", "variable _hidden"} & set(loader._source.options)
         assert loader.load("variable net").result(timeout=30) is small_model
+        assert loader.load("net").result(timeout=30) is small_model  # as it is called
         shell.run_cell("del net; other = number")
         assert "variable net" not in loader._source.options
+        with pytest.raises(TypeError, match="variable 'number' holds no model, but int"):
+            loader.load("variable number").result(timeout=30)
         with pytest.raises(ValueError, match="no variable 'net'"):
             loader.load("variable net").result(timeout=30)
         callbacks = len(shell.events.callbacks["post_run_cell"])
@@ -189,4 +195,15 @@ def test_devices_tell_what_is_free() -> None:
     [(label, device), *_] = loader._device.options
     assert device == "cpu"
     assert re.fullmatch(r"cpu(, \d+\.\d GiB free)?", label)
+    loader.close()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
+def test_the_chosen_device_stays_chosen() -> None:
+    loader = ModelLoader(device="cuda")
+    assert loader._device.value == f"cuda:{torch.cuda.current_device()}"
+    loader._load.click()
+    assert loader.job is not None
+    assert loader.job.result(timeout=60).device.type == "cuda"
+    assert loader._device.value == f"cuda:{torch.cuda.current_device()}"
     loader.close()

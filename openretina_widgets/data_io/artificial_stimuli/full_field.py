@@ -137,7 +137,7 @@ def contrast_steps(
     temporal_frequency: float = 2.0,
     step_s: float = 2.0,
     pause_s: float = 0.0,
-    waveform: str = "square",
+    waveform: str = "sine",
     diameter: float | None = None,
     centre: Point = (0.0, 0.0),
     channel_weights: Sequence[float] | None = None,
@@ -156,7 +156,7 @@ def contrast_steps(
     step_s, pause_s
         How long each step lasts, and the grey after it (s).
     waveform
-        ``"square"`` or ``"sine"``.
+        ``"sine"`` or ``"square"``.
     diameter, centre
         Of a spot that flickers (µm, or px where the pixel size is not known), such as 100 µm, with
         x to the right and y up from the middle of the screen; the whole screen without a diameter.

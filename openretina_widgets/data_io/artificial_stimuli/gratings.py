@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,8 @@ from openretina_widgets.data_io.artificial_stimuli.building import (
     Point,
     Recipe,
     as_screen,
-    check_at_least,
     check_contrast,
-    check_count,
     check_finite,
-    check_frames,
     check_name,
     check_point,
     length_name,
@@ -31,11 +27,14 @@ from openretina_widgets.data_io.artificial_stimuli.stimulus import (
 )
 from openretina_widgets.data_io.artificial_stimuli.waveform import (
     WAVEFORMS,
+    check_spatial_frequency,
     check_temporal_frequency,
     waveform_of,
 )
-
-_LONGEST_SEARCH_S = 4.0  # how far to look for a number of cycles that fills whole frames
+from openretina_widgets.data_io.artificial_stimuli.whole_cycles import (
+    grating_length,
+    whole_cycles,
+)
 
 
 def drifting_grating(
@@ -275,8 +274,8 @@ def _grating(
     notes = check_spatial_frequency(screen, spatial_frequency, angle, waveform)
     notes += check_temporal_frequency(screen.frame_rate, temporal_frequency, waveform)
     mask, parameters, seen = aperture(screen, diameter, centre)
-    settle, frames = _length(screen, temporal_frequency, cycles, duration_s, settle_s)
-    window, held, about_window = _whole_cycles(screen, temporal_frequency, settle, frames)
+    settle, frames = grating_length(screen, temporal_frequency, cycles, duration_s, settle_s)
+    window, held, about_window = whole_cycles(screen, temporal_frequency, settle, frames)
 
     x, y = pixel_centres(screen, check_point(centre))
     cos, sin = unit_vector(angle)
@@ -287,6 +286,8 @@ def _grating(
         wave = waveform_of(in_space - in_time, waveform)
     else:
         wave = waveform_of(in_space, waveform) * waveform_of(in_time, waveform)
+    if float(wave.abs().max()) < 1e-6:
+        seen.append("every pixel lies where the grating is grey: another phase_deg shows it")
     per = f"cyc_per_{screen.space_unit_long}"
     if diameter is None and tuple(centre) != (0.0, 0.0):
         parameters = {length_name(screen, "centre"): check_point(centre)}
@@ -312,114 +313,3 @@ def _grating(
         weights=weights_of(screen, channel_weights),
         before_s=before_s,
     ).build()
-
-
-def check_spatial_frequency(
-    screen: Screen, frequency: float, angle_deg: float, waveform: str
-) -> list[str]:
-    """Check a spatial frequency against the pixels; return what a reader has to know.
-
-    Pixels show at most half a cycle per px along either side, so more along a diagonal.
-    """
-    unit = f"cyc/{screen.space_unit_long}"
-    check_at_least(frequency, "spatial_frequency", unit)
-    steepest = max(map(abs, unit_vector(angle_deg)))
-    along = screen.cycles_per_pixel(frequency) * steepest
-    most = screen.spatial_frequency(0.5 / steepest)
-    if along > 0.5 * (1 + 1e-9):
-        raise ValueError(
-            f"spatial_frequency: {frequency:g} {unit} at {angle_deg % 360:g}° is {along:.3g} "
-            f"cycles per pixel along one side, above the 0.5 that pixels can show; at most "
-            f"{most:.4g} {unit} in this direction"
-        )
-    if along > 0.5 * (1 - 1e-9):
-        return [
-            f"{frequency:g} {unit} is half a cycle per pixel: neighbours alternate, and the phase "
-            "decides how strongly"
-        ]
-    if waveform == "square" and 3 * along > 0.5:
-        return [
-            f"the third harmonic of {frequency:g} {unit} is finer than the pixels: the bars of "
-            "the square wave are uneven"
-        ]
-    return []
-
-
-def _length(
-    screen: Screen,
-    frequency: float,
-    cycles: int | None,
-    duration_s: float | None,
-    settle_s: float | None,
-) -> tuple[int, int]:
-    """Return the frames in which a grating settles, and all frames of it."""
-    if cycles is not None and duration_s is not None:
-        raise ValueError(
-            f"cycles, duration_s: expected one of them, got {cycles!r} and {duration_s!r}"
-        )
-    settle = screen.lag
-    if settle_s is not None:
-        settle = screen.frames(check_at_least(settle_s, "settle_s", "s"))
-    if duration_s is not None:
-        return settle, check_frames(screen, duration_s, "duration_s")
-    if frequency == 0.0:
-        if cycles is not None:
-            raise ValueError(
-                f"cycles: a grating that stands completes none, got {cycles!r}; use duration_s"
-            )
-        return settle, settle + max(1, screen.frames(1.0))
-    period = screen.frame_rate / frequency
-    if cycles is not None:
-        shown = check_count(cycles, "cycles")
-    else:
-        shown = math.ceil(frequency - 1e-9)
-        longest = max(shown, math.floor(_LONGEST_SEARCH_S * frequency))
-        whole = [n for n in range(shown, longest + 1) if _is_whole(n * period)]
-        shown = whole[0] if whole else shown
-    return settle, settle + math.ceil(shown * period - 1e-6)
-
-
-def _whole_cycles(
-    screen: Screen, frequency: float, settle: int, frames: int
-) -> tuple[tuple[int, int], float, list[str]]:
-    """Return the window, the cycles that it holds, and notes.
-
-    Of the numbers of cycles that fit, the largest that fills whole frames, else the largest.
-    """
-    everything = (0, frames)
-    if frequency == 0.0:
-        if settle >= frames:
-            return everything, 0.0, [_unsettled(screen, settle, frames)]
-        return (settle, frames), 0.0, []
-    period = screen.frame_rate / frequency
-    fit = math.floor((frames - settle) / period + 1e-6)
-    if fit < 1:
-        held = frames / period
-        left = max(0, frames - settle) / period
-        note = (
-            f"no whole cycle of {frequency:g} Hz fits: {screen.seconds(frames):g} s hold "
-            f"{held:.2f} cycles, {left:.2f} of them after {screen.seconds(settle):.3g} s to "
-            "settle; the response is averaged over the whole grating"
-        )
-        return everything, held, [note]
-    whole = [n for n in range(fit, 0, -1) if _is_whole(n * period)]
-    cycles = whole[0] if whole else fit
-    length = round(cycles * period)
-    if whole:
-        return (frames - length, frames), float(cycles), []
-    note = (
-        f"{cycles} cycle{'s' if cycles > 1 else ''} of {frequency:g} Hz take {cycles * period:.2f} frames, not a whole "
-        f"number: the window of {length} holds {length / period:.3f}"
-    )
-    return (frames - length, frames), length / period, [note]
-
-
-def _unsettled(screen: Screen, settle: int, frames: int) -> str:
-    return (
-        f"{screen.seconds(frames):g} s are over before the {screen.seconds(settle):.3g} s to "
-        "settle; the response is averaged over the whole grating"
-    )
-
-
-def _is_whole(frames: float) -> bool:
-    return abs(frames - round(frames)) < 1e-6

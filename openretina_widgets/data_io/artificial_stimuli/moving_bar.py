@@ -54,10 +54,10 @@ def moving_bar(
     """Return a bar that crosses the whole screen, along its length.
 
     It starts and ends off the screen, as far from the centre as the farthest corner, so that a
-    sweep takes equally long in every direction and its mean response can be compared; how long
-    follows from its speed. The window is the whole sweep and what comes after it. Events tell at which frame the leading and the trailing edge reach the centre. A
-    pixel is as bright as the part of it that is covered, exact but where a slanted bar has a
-    corner.
+    sweep takes equally long in every direction and mean responses can be compared; how long
+    follows from its speed. The window is the whole sweep and what comes after it. Events tell at
+    which frame the leading and the trailing edge reach the centre. A pixel is as bright as the
+    part of it that is covered, exact but where a slanted bar has a corner.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def moving_bar(
     near = -far
     per_frame = screen.pixels(speed) / screen.frame_rate
     long = screen.pixels(length)
-    frames = math.floor((far - near + long) / per_frame + 1e-9) + 1
+    frames = math.ceil((far - near + long) / per_frame - 1e-9) + 1
     leading = near + per_frame * torch.arange(frames, dtype=torch.float64)
     covered = _bar(screen, angle, point, leading, long, screen.pixels(width))
     if float(covered.max()) < _LEAST:

@@ -7,6 +7,8 @@ import math
 import torch
 
 from openretina_widgets.data_io.artificial_stimuli.building import check_at_least
+from openretina_widgets.data_io.artificial_stimuli.coverage import unit_vector
+from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 
 WAVEFORMS = ("sine", "square")
 
@@ -32,6 +34,37 @@ def check_temporal_frequency(frame_rate: float, frequency: float, waveform: str)
                 f"half a period of {frequency:g} Hz takes {half_period:.3g} frames: the square "
                 "wave is uneven from one period to the next"
             ]
+    return []
+
+
+def check_spatial_frequency(
+    screen: Screen, frequency: float, angle_deg: float, waveform: str
+) -> list[str]:
+    """Check a spatial frequency against the pixels; return what a reader has to know.
+
+    Pixels show at most half a cycle per px along either side, so more along a diagonal.
+    """
+    unit = f"cyc/{screen.space_unit_long}"
+    check_at_least(frequency, "spatial_frequency", unit)
+    steepest = max(map(abs, unit_vector(angle_deg)))
+    along = screen.cycles_per_pixel(frequency) * steepest
+    most = screen.spatial_frequency(0.5 / steepest)
+    if along > 0.5 * (1 + 1e-9):
+        raise ValueError(
+            f"spatial_frequency: {frequency:g} {unit} at {angle_deg % 360:g}° is {along:.3g} "
+            f"cycles per pixel along one side, above the 0.5 that pixels can show; at most "
+            f"{most:.4g} {unit} in this direction"
+        )
+    if along > 0.5 * (1 - 1e-9):
+        return [
+            f"{frequency:g} {unit} is half a cycle per pixel: neighbours alternate, and the phase "
+            "decides how strongly"
+        ]
+    if waveform == "square" and 3 * along > 0.5:
+        return [
+            f"the third harmonic of {frequency:g} {unit} is finer than the pixels: the bars of "
+            "the square wave are uneven"
+        ]
     return []
 
 

@@ -38,26 +38,8 @@ class Column:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-IDENTITY: tuple[Column, ...] = (
-    Column("neuron", "neuron", meaning="Position on the neuron axis of the session."),
-    Column(
-        "cell_type", "cell type", meaning="What the model says that the neuron is.", kind="text"
-    ),
-)
-
-SUGGESTION: tuple[Column, ...] = (
-    Column(
-        "suggested_type",
-        "suggested type",
-        meaning="The type that the measured indices speak for; the model's own label is not used.",
-        kind="text",
-    ),
-    Column("rule", "rule", meaning="The rule that gave the suggested type.", kind="text"),
-)
-
-
 def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...]:
-    """Return the columns of a selectivity table that are measured.
+    """Return the columns of a selectivity table.
 
     Parameters
     ----------
@@ -66,77 +48,93 @@ def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...
     frequency_unit
         Unit of a spatial frequency on that screen.
     """
+    angle = "Counter-clockwise, 0 = right, 90 = up the screen"
+    frequency = "Peak of a Gaussian on log frequency; the lowest or highest that was shown where "
+    shape = "Low-pass, band-pass or high-pass, by where the largest response lies."
     return (
-        Column("baseline", "baseline", "a.u.", "Response to grey; at least 0 for a rate."),
+        Column("neuron", "neuron", "", "Position on the neuron axis of the session."),
+        Column("cell_type", "cell type", "", "What the model says that the neuron is.", "text"),
+        Column(
+            "suggested_type",
+            "suggested type",
+            "",
+            "The type that the measured indices speak for; the model's own label is not used.",
+            "text",
+        ),
+        Column("rule", "rule", "", "The rule that gave the suggested type.", "text"),
+        Column("baseline", "baseline", "a.u.", "Response to grey."),
         Column(
             "on_off",
             "ON–OFF index",
             "",
-            "(on − off)/(on + off) of a spot flashed on the receptive field, −1 to 1.",
+            "(on − off)/(on + off) of steps on the receptive field, above baseline; −1 to 1.",
         ),
         Column(
             "transience",
             "transience",
             "",
-            "1 − r(peak + 0.4 s)/r(peak) of the stronger flash response, 0 to 1.",
+            "1 − r(peak + 0.4 s)/r(peak) of the step that the neuron answers more; 0 to 1.",
         ),
         Column(
             "sustained",
             "sustained index",
             "",
-            "Mean over maximum of the stronger flash response, 0 to 1.",
+            "Mean over maximum of the response to that step; 0 to 1.",
         ),
         Column(
             "contrast_change",
             "change with contrast",
             "",
-            "(mean response to a full-contrast flicker − baseline)/(their sum), −1 to 1; below 0 "
-            "where contrast suppresses.",
+            "(r − baseline)/(r + baseline), r the mean response to a bright and a dark step; −1 "
+            "to 1, below 0 where contrast suppresses.",
         ),
-        Column("dsi", "DSI", "", "Length of the vector sum over directions, 0 to 1."),
-        Column(
-            "preferred_direction",
-            "preferred direction",
-            "°",
-            "Counter-clockwise, 0 = right, 90 = up the screen.",
-        ),
-        Column("osi", "OSI", "", "Length of the vector sum over orientations, 0 to 1."),
+        Column("dsi", "DSI", "", "Length of the vector sum over directions; 0 to 1."),
+        Column("preferred_direction", "preferred direction", "°", f"{angle}."),
+        Column("osi", "OSI", "", "Length of the vector sum over orientations; 0 to 1."),
         Column(
             "preferred_orientation",
             "preferred orientation",
             "°",
-            "Direction of the preferred bars, 0 to 180.",
+            f"Direction of the preferred bars. {angle}; 0 to 180.",
+        ),
+        Column(
+            "f1_f0",
+            "F1/F0",
+            "",
+            "Modulation by the best drifting grating at its frequency over the mean response.",
         ),
         Column(
             "suppression",
             "surround suppression",
             "",
-            "(peak − largest)/peak over spots of growing diameter, 0 to 1.",
+            "(peak − largest)/peak over spots of growing diameter; 0 to 1.",
         ),
         Column(
             "preferred_size",
             "preferred size",
             length_unit,
-            "Smallest diameter with 95 % of the peak response.",
+            "Smallest diameter with 95 % of the peak response; undefined without suppression.",
         ),
         Column(
             "preferred_sf",
             "preferred spatial frequency",
             frequency_unit,
-            "Peak of a Gaussian on log frequency.",
+            f"{frequency}there is no peak between.",
         ),
-        Column("sf_tuning", "SF tuning", "", "Low-pass, band-pass or high-pass.", "text"),
+        Column("sf_tuning", "SF tuning", "", shape, "text"),
         Column(
             "preferred_tf",
             "preferred temporal frequency",
             "Hz",
-            "Peak of a Gaussian on log frequency.",
+            f"{frequency}there is no peak between.",
         ),
-        Column("tf_tuning", "TF tuning", "", "Low-pass, band-pass or high-pass.", "text"),
+        Column("tf_tuning", "TF tuning", "", shape, "text"),
         Column(
-            "f1_f0",
-            "F1/F0",
+            "colour_opponency",
+            "colour opponency",
             "",
-            "Modulation by a drifting grating at its frequency over the mean response.",
+            "Largest response to opposed against equal contrasts in green and UV; −1 to 1.",
         ),
+        Column("rf_x", "RF centre x", length_unit, "From the middle of the image, to the right."),
+        Column("rf_y", "RF centre y", length_unit, "From the middle of the image, up."),
     )

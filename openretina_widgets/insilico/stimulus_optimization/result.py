@@ -154,7 +154,8 @@ class OptimizationResult:
         words["neurons"] = tuple(tuple(element) for element in words["neurons"])
         words["window"] = tuple(words["window"]) if words["window"] else None
         words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
-        return cls(**words, **{name: torch.from_numpy(array) for name, array in arrays.items()})
+        words |= {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(**words)
 
     def plot(self, element: int = 0) -> Any:
         """Draw score, response, temporal trace and spatial component; return the figure.

@@ -1,1 +1,17 @@
 """Tuning analyses: sweeps over conditions, indices and fits."""
+
+from openretina_widgets.insilico.tuning_analyses import experiments
+from openretina_widgets.insilico.tuning_analyses.axis import Axis
+from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
+from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep, sweep_steps
+
+__all__ = [
+    "Axis",
+    "Experiment",
+    "SweepStep",
+    "TuningCurves",
+    "experiments",
+    "sweep",
+    "sweep_steps",
+]

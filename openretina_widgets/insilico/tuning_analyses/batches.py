@@ -185,9 +185,7 @@ class _OperationMeter(TorchDispatchMode):
     def peak(self) -> int:
         return 2 * self._largest
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         held = {
             tensor.untyped_storage().data_ptr(): _bytes(tensor)

@@ -65,4 +65,3 @@ def shown_as(stimulus: ArtificialStimulus, control: str, seed: int) -> Artificia
     # Half a cycle on, a grating around grey is its own negative.
     movie = 2 * grey - stimulus.movie
     return replace(stimulus, name=f"{stimulus.name}, shifted half a cycle", movie=movie)
-

@@ -138,9 +138,7 @@ class Experiment:
 
 def as_screen(screen_or_model: Any) -> Screen:
     """Return a screen as it is, and that of a model."""
-    return (
-        screen_or_model if isinstance(screen_or_model, Screen) else Screen.of(screen_or_model)
-    )
+    return screen_or_model if isinstance(screen_or_model, Screen) else Screen.of(screen_or_model)
 
 
 def axis_of(axes: Sequence[Axis], name: str) -> Axis:

@@ -169,7 +169,7 @@ def sweep_steps(
         )
     session = face.session(data_key)
     every = range(face.n_neurons(session)) if neurons is None else neurons
-    chosen = face.check_neurons(every, session)  # type: ignore[arg-type]
+    chosen = face.check_neurons(every, session)
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"neurons: expected each neuron once, got {chosen}")
     asked = check_controls(controls, face, session)
@@ -193,7 +193,7 @@ def sweep_steps(
     suited = experiment.on(screen)
     # Built once here, so that what the screen cannot show is refused before the first step.
     suited.stimulus(screen, **suited.conditions()[0])
-    places = _places(face, session, chosen, screen, suited, centres, seed)
+    places, about_places = _places(face, session, chosen, screen, suited, centres, seed)
     linear = face.cell_types(session).get(LINEAR, []) if LINEAR in asked else []
     recording = Recording(
         model=face,
@@ -208,6 +208,7 @@ def sweep_steps(
         repeats=int(repeats),
         spikes_per_unit=float(spikes_per_unit),
         seed=int(seed),
+        notes=about_places,
     )
     return _steps(recording, Room.of(face.device, memory_mb, batch))
 
@@ -298,27 +299,31 @@ def _places(
     experiment: Experiment,
     centres: Any,
     seed: int,
-) -> np.ndarray | None:
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
     if not experiment.centred:
         if centres is not None:
             raise ValueError(
                 f"centres: the experiment {experiment.name!r} shows all neurons the same; leave "
                 "them out"
             )
-        return None
+        return None, ()
     if centres is None:
         from openretina_widgets.insilico import receptive_fields
 
-        centres = receptive_fields.centres(model, neurons=neurons, data_key=session, seed=seed)
-        places = np.asarray(centres, dtype=np.float64)
-        # Where no receptive field is found, the middle of the screen, which the notes tell.
-        return places
+        found = receptive_fields.centres(model, neurons=neurons, data_key=session, seed=seed)
+        lost = ~np.isfinite(found).all(axis=1)
+        if not lost.any():
+            return found, ()
+        note = (
+            f"no receptive field was found for {int(lost.sum())} of {len(lost)} neurons, such as "
+            f"{neurons[int(lost.argmax())]}: they see the stimuli in the middle of the screen"
+        )
+        return np.where(lost[:, None], 0.0, found), (note,)
     places = np.asarray(centres, dtype=np.float64)
     if places.shape != (len(neurons), 2):
         raise ValueError(
-            f"centres: expected (x, y) for each of {len(neurons)} neurons, got shape "
-            f"{places.shape}"
+            f"centres: expected (x, y) for each of {len(neurons)} neurons, got shape {places.shape}"
         )
     if not np.isfinite(places).all():
         raise ValueError("centres: expected finite numbers")
-    return places
+    return places, ()
