@@ -101,7 +101,7 @@ def test_a_click_on_a_head_sorts(page: BarePage, make: Any) -> None:
     assert column(page, 4) == ["0.80", "0.10", "–"]
     page.click(head("DSI"))
     assert column(page, 4) == ["0.10", "0.80", "–"]
-    assert page.attribute("[role=columnheader][data-column=\"4\"]", "aria-sort") == "ascending"
+    assert page.attribute('[role=columnheader][data-column="4"]', "aria-sort") == "ascending"
     page.pump()
     assert (table.sort_by, table.descending) == ("dsi", False)
     page.click(head("cell type"))
@@ -178,7 +178,8 @@ def test_only_rows_in_sight_are_in_the_page(page: BarePage, make: Any) -> None:
         """s => new Promise((done) => {
             const begun = performance.now();
             document.querySelector(s).click();
-            requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begun)));
+            const drawn = () => done(performance.now() - begun);
+            requestAnimationFrame(() => requestAnimationFrame(drawn));
         })""",
         '[role=columnheader][data-column="4"]',
     )
@@ -353,9 +354,7 @@ def test_views_clean_up(page: BarePage, make: Any) -> None:
         view = page.show(widget)
         page.settle()
         page.hide(view)
-        count = page.evaluate(
-            "id => bare.models[id].listeners.length", widget.comm.comm_id
-        )
+        count = page.evaluate("id => bare.models[id].listeners.length", widget.comm.comm_id)
         assert count == 0
         assert page.evaluate("() => bare.global") == before
         assert page.evaluate("() => bare.frames.size") == 0

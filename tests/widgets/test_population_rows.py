@@ -97,7 +97,7 @@ def test_arguments_are_checked(make):
 
 
 def test_columns_are_checked():
-    with pytest.raises(traitlets.TraitError, match="x: .*nearest is 'dsi'"):
+    with pytest.raises(traitlets.TraitError, match=r"x: .*nearest is 'dsi'"):
         PopulationScatter(small_table(), x="dsj")
     scatter = PopulationScatter(small_table())
     with pytest.raises(traitlets.TraitError, match="expected a column of kind 'number'"):

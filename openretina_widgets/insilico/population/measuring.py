@@ -256,7 +256,9 @@ class _Measuring:
             along = tuning_along(curves, experiment.name)
             fit = fit_log_gaussian(along.responses, along.values, baseline=curves.baseline)
             self._texts[f"{short}_tuning"] = np.array(fit.shapes, dtype=object)
-            self._found[f"preferred_{short}"] = _preferred(fit.value("preferred"), fit.shapes, along)
+            self._found[f"preferred_{short}"] = _preferred(
+                fit.value("preferred"), fit.shapes, along
+            )
 
     def table(self, *notes: str) -> SelectivityTable:
         """Return all that is known by now."""
@@ -330,6 +332,4 @@ def _preferred(fitted: Measure, shapes: tuple[str, ...], along: Any) -> Measure:
     reasons = np.array(fitted.reasons, dtype=object)
     values = np.where(at_end, ends, fitted.values)
     undefined = {str(why): reasons == why for why in dict.fromkeys(reasons.tolist()) if why}
-    return measure(
-        fitted.name, values, {why: where & ~at_end for why, where in undefined.items()}
-    )
+    return measure(fitted.name, values, {why: where & ~at_end for why, where in undefined.items()})

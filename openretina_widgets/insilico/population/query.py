@@ -102,10 +102,8 @@ def _kind(value: Any) -> str:
         return "list"
     if isinstance(value, str):
         return "text"
-    dtype = np.asarray(value).dtype
-    if dtype == bool:
-        return "truth"
-    return "text" if dtype == object else "number"
+    kind = np.asarray(value).dtype.kind
+    return {"b": "truth", "O": "text"}.get(kind, "number")
 
 
 class _Reader:
@@ -144,28 +142,27 @@ class _Reader:
                 else ""
             )
             raise ValueError(
-                f"query: expected {_WORD[wanted]}, got {_WORD[got]}: "
-                f"{self._source(node)!r}{hint}"
+                f"query: expected {_WORD[wanted]}, got {_WORD[got]}: {self._source(node)!r}{hint}"
             )
         return value
 
-    def _read_Name(self, node: ast.Name) -> Any:  # noqa: N802
+    def _read_Name(self, node: ast.Name) -> Any:
         if node.id not in self._columns:
             raise ValueError(unknown_name("query", node.id, tuple(self._columns), "column"))
         return self._columns[node.id]
 
-    def _read_Constant(self, node: ast.Constant) -> Any:  # noqa: N802
+    def _read_Constant(self, node: ast.Constant) -> Any:
         value = node.value
         if isinstance(value, str | bool):
             return np.bool_(value) if isinstance(value, bool) else value
-        if isinstance(value, int | float):
-            try:
-                return np.float64(value)
-            except OverflowError:
-                raise ValueError(f"query: {self._source(node)!r} is too large") from None
-        self._refuse(node)
+        if not isinstance(value, int | float):
+            self._refuse(node)
+        try:
+            return np.float64(value)
+        except OverflowError:
+            raise ValueError(f"query: {self._source(node)!r} is too large") from None
 
-    def _read_Tuple(self, node: ast.Tuple | ast.List | ast.Set) -> Any:  # noqa: N802
+    def _read_Tuple(self, node: ast.Tuple | ast.List | ast.Set) -> Any:
         texts = [item.value if isinstance(item, ast.Constant) else None for item in node.elts]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError(f"query: expected texts in quotes in {self._source(node)!r}")
@@ -173,7 +170,7 @@ class _Reader:
 
     _read_List = _read_Set = _read_Tuple
 
-    def _read_BoolOp(self, node: ast.BoolOp) -> Any:  # noqa: N802
+    def _read_BoolOp(self, node: ast.BoolOp) -> Any:
         join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
         truths = [self._of_kind(value, "truth") for value in node.values]
         result = truths[0]
@@ -181,13 +178,13 @@ class _Reader:
             result = join(result, truth)
         return result
 
-    def _read_UnaryOp(self, node: ast.UnaryOp) -> Any:  # noqa: N802
+    def _read_UnaryOp(self, node: ast.UnaryOp) -> Any:
         if isinstance(node.op, ast.Not | ast.Invert):
             return np.logical_not(self._of_kind(node.operand, "truth"))
         value = self._of_kind(node.operand, "number")
         return -value if isinstance(node.op, ast.USub) else value
 
-    def _read_BinOp(self, node: ast.BinOp) -> Any:  # noqa: N802
+    def _read_BinOp(self, node: ast.BinOp) -> Any:
         if isinstance(node.op, ast.BitAnd | ast.BitOr):
             join = np.logical_and if isinstance(node.op, ast.BitAnd) else np.logical_or
             return join(self._of_kind(node.left, "truth"), self._of_kind(node.right, "truth"))
@@ -196,7 +193,7 @@ class _Reader:
         left, right = self._of_kind(node.left, "number"), self._of_kind(node.right, "number")
         return _ARITHMETIC[type(node.op)](left, right)
 
-    def _read_Compare(self, node: ast.Compare) -> Any:  # noqa: N802
+    def _read_Compare(self, node: ast.Compare) -> Any:
         result: Any = np.bool_(True)
         left = self.read(node.left)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
@@ -238,7 +235,7 @@ class _Reader:
             "'ON' in cell_type for a part of the text"
         )
 
-    def _read_Call(self, node: ast.Call) -> Any:  # noqa: N802
+    def _read_Call(self, node: ast.Call) -> Any:
         function = node.func
         if isinstance(function, ast.Name) and function.id == "abs" and len(node.args) == 1:
             name, subject = "abs", node.args[0]

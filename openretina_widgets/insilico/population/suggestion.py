@@ -122,9 +122,7 @@ def _rules(
         ),
         (
             (dsi > DIRECTION) & polar,
-            lambda row: (
-                f"{_sign(row)} DS {_nearest(row['preferred_direction'], THREE, 360):.0f}°"
-            ),
+            lambda row: f"{_sign(row)} DS {_nearest(row['preferred_direction'], THREE, 360):.0f}°",
             _said(
                 f"DSI {{dsi:.2f}} is above {DIRECTION}, ON–OFF index {{on_off:.2f}} is beyond "
                 f"±{POLAR}, and it prefers {{preferred_direction:.0f}}°"
@@ -199,7 +197,18 @@ def _named(name: str) -> _Words:
 
 
 def _said(words: str) -> _Words:
-    return lambda row: words.format_map(row).replace("-", "−")
+    return lambda row: words.format_map(_rounded(row)).replace("-", "−")
+
+
+def _rounded(row: _Row) -> _Row:
+    """Return the numbers as they are written: no −0.00, and no 360° for 0°."""
+    period = {"preferred_direction": 360.0, "preferred_orientation": 180.0}
+    return {
+        name: round(value) % period[name]
+        if name in period and value == value
+        else round(value, 2) + 0.0
+        for name, value in row.items()
+    }
 
 
 def _unknown(row: _Row) -> str:
