@@ -153,7 +153,9 @@ class PopulationView(anywidget.AnyWidget):
     height = traitlets.Int(420).tag(sync=True)
     placeholder = traitlets.Unicode().tag(sync=True)
     _content = traitlets.Dict().tag(sync=True)
-    _shown = traitlets.Bytes(None, allow_none=True).tag(sync=True)  # int32 neurons
+    _shown: bytes | None = traitlets.Bytes(  # type: ignore[assignment]
+        None, allow_none=True
+    ).tag(sync=True)  # int32 neurons
 
     def __init__(
         self,

@@ -141,7 +141,7 @@ def selectivity_steps(
     face = as_retina_model(model)
     session = face.session(data_key)
     everyone = range(face.n_neurons(session)) if neurons is None else neurons
-    chosen = face.check_neurons(everyone, session)  # type: ignore[arg-type]
+    chosen = face.check_neurons(everyone, session)
     if isinstance(measure, str) or not set(measure) <= set(EXPERIMENTS):
         raise ValueError(f"measure: expected some of {EXPERIMENTS}, got {measure!r}")
     return _steps(_Measuring(face, session, chosen, seed), tuple(measure), memory_mb)
