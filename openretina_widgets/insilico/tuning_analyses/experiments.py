@@ -386,7 +386,9 @@ def standard(name: str, model: Any) -> Experiment:
     can show, temporal ones from 0.5 Hz to 0.8 of half the frame rate and at most 15 Hz, both evenly
     on a logarithmic axis; diameters from a pixel to the diagonal of the screen. Flashes are spots
     of 300 µm on each receptive field, or of a third of the screen where that is smaller or the
-    pixel size is not known.
+    pixel size is not known. Moving bars are as long as that along their motion, and as wide as the
+    shorter side of the screen across it, so that they meet receptive fields off the middle too; for
+    those of Baden et al. (2016), 300 µm wide, take `moving_bar`.
 
     Parameters
     ----------
@@ -417,7 +419,9 @@ def standard(name: str, model: Any) -> Experiment:
         "size": lambda: size_tuning(_diameters(screen)),
         "flash": lambda: flash(diameter=_spot(screen)),
         "chirp": chirp,
-        "moving_bar": moving_bar,
+        "moving_bar": lambda: moving_bar(
+            width=screen.length(min(screen.height, screen.width)), length=_spot(screen)
+        ),
         "chromatic": chromatic,
     }
     return make[name]().on(screen)

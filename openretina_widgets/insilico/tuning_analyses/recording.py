@@ -97,10 +97,10 @@ class Recording:
             )
         within = response[start:stop].astype(np.float64)
         mean = within.mean(axis=0)
-        if control:
-            self.of_controls[control][(*index, columns)] = mean[columns]
-            return
         where: tuple[Any, ...] = (*index, columns)
+        if control:
+            self.of_controls[control][where] = mean[columns]
+            return
         self.responses[where] = mean[columns]
         self._blank[where] = self._grey[len(stimulus)][start:stop].mean(axis=0)[columns]
         if LINEAR in self.of_controls:
@@ -114,7 +114,7 @@ class Recording:
                 spikes_per_unit=self.spikes_per_unit,
                 seed=(self.seed, flat),
             )
-            self.repeated[(slice(None), *where)] = every[:, columns]
+            self.repeated[:, *where] = every[:, columns]
         self._take_trace(index, columns, response)
         self._take_cycles(where, stimulus, within[:, columns])
         self.windows[index] = start, stop
