@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
     from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
+    from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
+    from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -34,17 +36,19 @@ _HOME = {
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
     "PopulationExplorer": "widgets.population_explorer",
+    "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "SelectivityTable": "insilico.population",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
     "TuningCurves": "insilico.tuning_analyses.curves",
-    "experiments": "insilico.tuning_analyses",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
+    "experiments": "insilico.tuning_analyses",
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
     "sweep": "insilico.tuning_analyses.sweep",
 }
@@ -56,6 +60,7 @@ __all__ = [
     "NeuronPicker",
     "OptimizationResult",
     "PopulationExplorer",
+    "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
     "SelectivityTable",
@@ -68,6 +73,7 @@ __all__ = [
     "experiments",
     "load_model",
     "optimize_neurons",
+    "receptive_fields",
     "selectivity_table",
     "sweep",
 ]

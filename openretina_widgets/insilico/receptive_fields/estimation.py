@@ -1,0 +1,260 @@
+"""Receptive fields of a model's neurons: gradients and spike-triggered averages."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Generator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from openretina_widgets.data_io.artificial_stimuli.screen import Screen
+from openretina_widgets.errors import unknown_name
+from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.insilico.provenance import of_model, versions
+from openretina_widgets.insilico.receptive_fields.base import Base, base_of
+from openretina_widgets.insilico.receptive_fields.centres import chosen_neurons
+from openretina_widgets.insilico.receptive_fields.gradient import MEMORY_MB, neuron_gradients
+from openretina_widgets.insilico.receptive_fields.noise import NoiseKind, WhiteNoise
+from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
+from openretina_widgets.insilico.receptive_fields.sta import RunningAverage
+from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+
+Method = Literal["gradient", "local gradient", "sta"]
+FieldSteps = Generator[FieldsStep, None, ReceptiveFields]
+
+METHODS = ("gradient", "local gradient", "sta")
+_VANISHED = 1e-4  # of the response: what no stimulus within contrast 1 adds to it, at first order
+
+
+def receptive_fields(model: RetinaModel | nn.Module, **settings: Any) -> ReceptiveFields:
+    """Return the receptive field of each neuron, split in space and time, and fitted.
+
+    Settings, errors and result are those of `receptive_field_steps`: ``neurons``, ``data_key``,
+    ``method``, ``base``, ``window``, ``noise``, ``contrast``, ``check_pixels``, ``frames``,
+    ``chunk``, ``seed`` and ``memory_mb``.
+
+    Examples
+    --------
+    >>> model = load_model("synthetic")
+    >>> fields = receptive_fields(model, neurons=[0, 4])
+    >>> fields.polarity
+    ('ON', 'ON')
+    """
+    known = [*inspect.signature(receptive_field_steps).parameters][1:]
+    for name in settings:
+        if name not in known:
+            raise TypeError(unknown_name("receptive_fields", name, known, "setting"))
+    steps = receptive_field_steps(model, **settings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def receptive_field_steps(
+    model: RetinaModel | nn.Module,
+    *,
+    neurons: Sequence[int] | int | None = None,
+    data_key: str | None = None,
+    method: Method = "gradient",
+    base: Any = None,
+    window: tuple[int, int] | None = None,
+    noise: NoiseKind = "binary",
+    contrast: float = 1.0,
+    check_pixels: int = 1,
+    frames: int = 20_000,
+    chunk: int = 500,
+    seed: int = 0,
+    memory_mb: float = MEMORY_MB,
+) -> FieldSteps:
+    """Check the arguments, and return the generator of the run's steps.
+
+    Parameters
+    ----------
+    model
+        A `RetinaModel`, or a live OpenRetina model. It is held frozen in eval mode while the
+        generator lives, and handed back as it was.
+    neurons
+        One or several, all of the session for None.
+    data_key
+        Session, the first one for None.
+    method
+        ``"gradient"``: ∂ response / ∂ stimulus at uniform grey. ``"local gradient"``: at `base`
+        (the local spike-triggered average, LSTA, when that is an image). ``"sta"``: the
+        spike-triggered average of white noise.
+    base
+        Image ``(height, width)`` or ``(channel, height, width)``, held still, or movie
+        ``(channel, time, height, width)``, or a generated stimulus, in model units.
+    window
+        Response frames of `base` that the gradient is averaged over, each of them with respect to
+        the frames before it: first one, and the one after the last. None for the last one alone.
+    noise, contrast, check_pixels, seed
+        See `WhiteNoise`.
+    frames, chunk
+        Response frames that the average is taken over, and those of a step.
+    memory_mb
+        Bounds what a group of neurons needs for its gradients (MiB).
+
+    Returns
+    -------
+    generator
+        Yields `FieldsStep`: of a gradient after each group of neurons, of an average after each
+        chunk, with the estimate so far. Returns `ReceptiveFields`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it. Checked before the first step.
+    OutOfMemory
+        From a step, if the device runs out of memory.
+    """
+    face = as_retina_model(model)
+    session = face.session(data_key)
+    chosen = chosen_neurons(face, neurons, session)
+    if method not in METHODS:
+        raise ValueError(unknown_name("method", str(method), METHODS, "method"))
+    screen = Screen.of(face)
+    if method == "sta":
+        for name, value in (("base", base), ("window", window)):
+            if value is not None:
+                raise ValueError(f"{name}: leave it out with method 'sta', which takes noise")
+        for name, number in (("frames", frames), ("chunk", chunk)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name}: expected a whole number of at least 1, got {number!r}")
+        white = WhiteNoise(screen, noise, contrast, check_pixels, seed)
+        return _average_steps(face, session, chosen, white, frames, chunk)
+    if method == "local gradient" and base is None:
+        raise ValueError("base: method 'local gradient' needs an image or a movie, got None")
+    at = base_of(face, screen, base, window)
+    return _gradient_steps(face, session, chosen, at, screen, memory_mb)
+
+
+def _gradient_steps(
+    model: RetinaModel,
+    session: str,
+    neurons: list[int],
+    base: Base,
+    screen: Screen,
+    memory_mb: float,
+) -> FieldSteps:
+    start = time.perf_counter()
+    channel, height, width = model.input_shape
+    found = np.full((len(neurons), channel, model.lag + 1, height, width), np.nan, np.float32)
+    responses = np.full(len(neurons), np.nan)
+    done = 0
+    for group, response, gradient in neuron_gradients(
+        model, base.movies, neurons, data_key=session, memory_mb=memory_mb
+    ):
+        rows = slice(done, done + len(group))
+        found[rows] = gradient.mean(1).float().cpu().numpy()
+        responses[rows] = response.double().sum(1).cpu().numpy()
+        done += len(group)
+        yield FieldsStep(tuple(group), found, done, len(neurons), "neurons")
+    reach = np.abs(found) * np.array(screen.contrast_scale)[:, None, None, None]
+    reach = reach.sum(axis=(1, 2, 3, 4), dtype=np.float64)
+    vanished = reach <= _VANISHED * np.abs(responses) / len(base.movies)
+    reasons = [
+        f"the gradient vanishes at {base.words}: a response that both polarities move alike, or "
+        "that nothing moves there"
+        if gone
+        else ""
+        for gone in vanished
+    ]
+    return _finished(
+        model,
+        session,
+        neurons,
+        found,
+        reasons,
+        method="gradient" if base.grey else "local gradient",
+        base=base.words,
+        window=base.window,
+        frames_used=len(base.movies),
+        responses=responses,
+        settings={"memory_mb": memory_mb, "device": str(model.device)},
+        unit="response (a.u.) for each model unit of the stimulus",
+        duration_s=time.perf_counter() - start,
+    )
+
+
+def _average_steps(
+    model: RetinaModel,
+    session: str,
+    neurons: list[int],
+    noise: WhiteNoise,
+    frames: int,
+    chunk: int,
+) -> FieldSteps:
+    start = time.perf_counter()
+    screen, device = noise.screen, model.device
+    grey = torch.tensor(screen.grey)[:, None, None, None]
+    pixels = screen.height * screen.width
+    white = noise.variance.repeat_interleave(pixels).to(device) if noise.check == 1 else None
+    average = RunningAverage(white)
+    generator = noise.start()
+    past = noise.draw(model.lag, generator)
+    with frozen(model), full_float32(device):
+        while average.frames < frames:
+            new = noise.draw(min(chunk, frames - average.frames), generator)
+            movie = torch.cat([past, new], dim=1)
+            past = movie[:, movie.shape[1] - model.lag :]
+            shown = (movie + grey)[None].to(device=device, dtype=model.dtype)
+            with torch.no_grad(), memory_in_words(1, device):
+                responses = model(shown, session)[0][:, neurons]
+                average.add(movie.to(device), responses.float())
+            yield FieldsStep(tuple(neurons), average.estimate(), average.frames, frames, "frames")
+    return _finished(
+        model,
+        session,
+        neurons,
+        average.estimate(),
+        average.reasons,
+        method="sta",
+        base=noise.describe(),
+        frames_used=average.frames,
+        responses=average.responses,
+        seed=noise.seed,
+        settings={
+            "noise": noise.kind,
+            "contrast": noise.contrast,
+            "check_pixels": noise.check,
+            "contrast_scale": screen.contrast_scale,
+            "device": str(device),
+        },
+        notes=("What a linear filter predicts was averaged exactly (control variate).",)
+        if white is not None
+        else (),
+        unit="model units",
+        duration_s=time.perf_counter() - start,
+    )
+
+
+def _finished(
+    model: RetinaModel,
+    session: str,
+    neurons: list[int],
+    found: np.ndarray,
+    reasons: Sequence[str],
+    **more: Any,
+) -> ReceptiveFields:
+    known = model.neurons(session)
+    notes = more.pop("notes", ())
+    if model.lag == 0:
+        notes = (*notes, "The model sees one frame: there is no kernel in time.")
+    return ReceptiveFields.of(
+        found,
+        reasons=reasons,
+        neurons=neurons,
+        cell_types=tuple(known[neuron].cell_type for neuron in neurons),
+        data_key=session,
+        notes=notes,
+        versions=versions(),
+        **of_model(model),
+        **more,
+    )
