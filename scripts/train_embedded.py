@@ -63,7 +63,7 @@ class Settings:
     """
 
     seed: int = 0
-    steps: int = 2500
+    steps: int = 6000
     batch: int = 6
     scenes: int = 1
     scene_frames: int = 100

@@ -26,7 +26,8 @@ def checked_input_shape(
         if not callable(own := getattr(spokesman(module), "stimulus_shape", None)):
             raise ValueError(
                 "input_shape: expected (channel, height, width), since "
-                f"{type(module).__name__} has no stimulus_shape() to ask"
+                f"{type(module).__name__} has no stimulus_shape() to ask; "
+                "RetinaModel(module, input_shape=...) is told it"
             )
         _, channel, _, height, width = own(time_steps=2)
         input_shape = (channel, height, width)

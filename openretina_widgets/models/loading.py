@@ -12,7 +12,7 @@ import torch
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.models.device import check_device
 from openretina_widgets.models.published import PUBLISHED, fetch
-from openretina_widgets.models.retina_model import RetinaModel
+from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 EMBEDDED = "synthetic"
 TRAINED = "trained"
@@ -20,10 +20,13 @@ TRAINED_PATH = Path(__file__).with_name("data") / "trained.ckpt"
 """Written by ``scripts/train_embedded.py``."""
 
 
+Source = str | os.PathLike[str] | torch.nn.Module
+
+
 def load_model(
-    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = EMBEDDED,
+    source: Source | Sequence[Source] = EMBEDDED,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     hyper_parameters: Mapping[str, Any] | None = None,
 ) -> RetinaModel:
     """Open a retina model.
@@ -35,10 +38,13 @@ def load_model(
         embedded core-readout that was fitted to its responses; the name of a model that OpenRetina
         publishes; or the path of an OpenRetina checkpoint. A published model is fetched into
         OpenRetina's cache folder, unless it is there: see `fetch`. A checkpoint is read as data:
-        nothing in it is executed. Several of them make an ensemble, which answers with the mean of
-        their responses.
+        nothing in it is executed. A live OpenRetina model, or any torch module with a
+        ``stimulus_shape``, is given its face as it is; others are wrapped in `RetinaModel`, which
+        is told the shape. Several of them make an ensemble, which answers with the mean of their
+        responses.
     device
-        Where the weights go, such as ``"cpu"`` or ``"cuda"``.
+        Where the weights go, such as ``"cpu"`` or ``"cuda"``; for None the CPU, and a live module
+        stays where it is.
     hyper_parameters
         What a checkpoint does not say of its model, or says otherwise, such as
         ``{"nonlinearity": "softplus"}`` for a single-cell LNP model.
@@ -56,22 +62,26 @@ def load_model(
         If a published model is not here and does not arrive; the message says how to place it by
         hand.
     ValueError
-        If `source` is neither a known name nor a checkpoint, if the members of an ensemble differ
-        in stimulus or neurons, or if `device` is not there.
+        If `source` is neither a known name nor a checkpoint, if a module does not say its stimulus
+        shape, if the members of an ensemble differ in stimulus or neurons, or if `device` is not
+        there.
     """
-    target = check_device(device)
+    target = check_device("cpu" if device is None else device)
     if isinstance(source, list | tuple):
         from openretina_widgets.models.ensemble import ensemble_of
 
         members = [
-            load_model(member, device=target, hyper_parameters=hyper_parameters)
+            load_model(member, device=device, hyper_parameters=hyper_parameters)
             for member in source
         ]
         return ensemble_of(members)
+    if isinstance(source, torch.nn.Module):
+        live = as_retina_model(source)
+        return live if device is None else live.to(target)
     if not isinstance(source, str | os.PathLike):
-        hint = "; a module is opened by RetinaModel" if isinstance(source, torch.nn.Module) else ""
         raise TypeError(
-            f"source: expected a name, a path, or a list of them, got {type(source).__name__}{hint}"
+            "source: expected a name, a path, a torch module, or a list of them, got "
+            f"{type(source).__name__}"
         )
     if hyper_parameters is not None and not isinstance(hyper_parameters, Mapping):
         raise TypeError(

@@ -97,7 +97,7 @@ def test_what_is_no_device_is_refused(device):
         check_device(device)
 
 
-@pytest.mark.parametrize("device", [None, "mps", "meta"])
+@pytest.mark.parametrize("device", ["mps", "meta"])
 def test_a_device_that_is_not_supported_is_refused_in_words(device) -> None:
     with pytest.raises(ValueError, match="device: expected 'cpu' or 'cuda', got"):
         orw.load_model(device=device)
@@ -106,7 +106,18 @@ def test_a_device_that_is_not_supported_is_refused_in_words(device) -> None:
 def test_mistaken_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="got ''; names: 'synthetic', 'trained'"):
         orw.load_model("")
-    with pytest.raises(TypeError, match="got Linear; a module is opened by RetinaModel"):
+    with pytest.raises(TypeError, match="source: expected a name, a path, a torch module"):
+        orw.load_model(3)
+    with pytest.raises(ValueError, match=r"Linear has no stimulus_shape\(\) to ask; RetinaModel"):
         orw.load_model(torch.nn.Linear(1, 1))
     with pytest.raises(TypeError, match="hyper_parameters: expected a dictionary, got int"):
         orw.load_model(hyper_parameters=3)
+
+
+def test_a_live_module_gets_its_face_and_stays_what_it_is() -> None:
+    live = orw.load_model("trained").module
+    face = orw.load_model(live)
+    assert face.module is live
+    assert face.n_neurons() == 84
+    assert orw.load_model(face) is face
+    assert orw.load_model([face, "trained"]).n_neurons() == 84

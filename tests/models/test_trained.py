@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets.data_io.artificial_stimuli import drifting_grating
 from openretina_widgets.models.checkpoint import read_checkpoint
 from openretina_widgets.models.loading import TRAINED_PATH, load_core_readout_from_remote
 from openretina_widgets.models.synthetic import SESSION
@@ -76,6 +77,29 @@ def test_it_correlates_with_the_truth_as_the_file_claims(model, truth):
     for cell_type in dict.fromkeys(types):
         mine = [i for i, kind in enumerate(types) if kind == cell_type]
         assert found[mine].mean() >= claimed[mine].mean() - MARGIN, cell_type
+
+
+def test_its_direction_selective_neurons_prefer_the_direction_as_built(model, truth):
+    directions = torch.arange(0, 360, 45)
+    gratings = [
+        drifting_grating(model, direction=d, spatial_frequency=2.5, temporal_frequency=2.0)
+        for d in directions.tolist()
+    ]
+    start, stop = gratings[0].response_window
+    with torch.no_grad():
+        response = model(torch.stack([grating.movie for grating in gratings]))[:, start:stop]
+    mean = response.mean(dim=1).to(torch.complex64)
+    angle = torch.deg2rad(directions)[:, None]
+    vector = (mean * torch.polar(torch.ones(8, 1), angle)).sum(dim=0) / mean.sum(dim=0)
+    built = [cell.preferred_direction_deg for cell in truth.module.ground_truth]
+    for neuron, direction in enumerate(built):
+        if direction is None:
+            # The weakest of the 28 direction-selective cells is far above all others.
+            assert vector[neuron].abs() < 0.35, neuron
+            continue
+        away = (torch.rad2deg(vector[neuron].angle()) - direction + 180) % 360 - 180
+        assert away.abs() < 15, neuron
+        assert vector[neuron].abs() > 0.5, neuron
 
 
 def test_openretina_gives_the_same_response(model):
