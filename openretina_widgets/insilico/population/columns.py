@@ -137,4 +137,41 @@ def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...
         ),
         Column("rf_x", "RF centre x", length_unit, "From the middle of the image, to the right."),
         Column("rf_y", "RF centre y", length_unit, "From the middle of the image, up."),
+        Column(
+            "rf_diameter",
+            "RF diameter",
+            length_unit,
+            "Of a circle with the area of the 2σ ellipse that is fitted to the gradient at grey.",
+        ),
+        Column(
+            "rf_polarity",
+            "RF polarity",
+            "",
+            "Sign of the centre of the gradient at grey, by channel where they differ.",
+            "text",
+        ),
+        Column(
+            "time_to_peak",
+            "time to peak",
+            "ms",
+            "From the largest lobe of the temporal kernel to the response.",
+        ),
+        Column(
+            "biphasic",
+            "biphasic index",
+            "",
+            "Largest lobe of the other sign over the largest lobe of the temporal kernel; 0 to 1.",
+        ),
+        Column(
+            "surround_index",
+            "surround index",
+            "",
+            "Sum of the field less the fitted centre over the sum of its magnitude; −1 to 1.",
+        ),
+        Column(
+            "rf_quality",
+            "RF fit quality",
+            "",
+            "Share of the variance of the field that the fitted Gaussian explains; at most 1.",
+        ),
     )

@@ -16,7 +16,7 @@ from openretina_widgets.insilico.population.columns import Column, measured_colu
 from openretina_widgets.insilico.population.suggestion import suggest
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.provenance import versions
-from openretina_widgets.insilico.receptive_fields import centres
+from openretina_widgets.insilico.receptive_fields import centres, receptive_fields
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
 from openretina_widgets.insilico.tuning_analyses.fits import fit_log_gaussian
@@ -32,6 +32,7 @@ EXPERIMENTS = (
     "temporal_frequency",
     "chromatic",
     "size",
+    "receptive_field",
 )
 _WAITS = "not measured yet"
 _SIZES = 7
@@ -149,7 +150,8 @@ def selectivity_steps(
 
 def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) -> SelectivitySteps:
     plan = run.plan(wanted)
-    n = len(plan) + 1
+    fields = "receptive_field" in wanted
+    n = len(plan) + 1 + fields
     reason = yield SelectivityStep(run.table(), "receptive field centres", 1, n, 0, n)
     if reason is not None:
         return run.table(f"ended early: {reason}")
@@ -176,6 +178,11 @@ def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) ->
             run.take(experiment, end.value)
         finally:
             steps.close()
+    if fields:
+        reason = yield SelectivityStep(run.table(), "receptive fields", n, n, n - 1, n)
+        if reason is not None:
+            return run.table(f"ended early: {reason}")
+        run.take_fields()
     table = run.table()
     yield SelectivityStep(table, "done", n, n, n, n)
     return table
@@ -205,6 +212,8 @@ class _Measuring:
         for name in EXPERIMENTS:
             if name not in wanted:
                 self._leave_out(name, "it was not asked for")
+                continue
+            if name == "receptive_field":
                 continue
             try:
                 experiment = _experiment(name, self.screen)
@@ -260,6 +269,26 @@ class _Measuring:
                 fit.value("preferred"), fit.shapes, along
             )
 
+    def take_fields(self) -> None:
+        """Estimate the gradient at grey of every neuron, and what its fits say."""
+        found = receptive_fields(
+            self.model, neurons=self.neurons, data_key=self.session, seed=self.seed
+        )
+        self._settings["receptive_field"] = {"method": found.method, "base": found.base}
+        self._texts["rf_polarity"] = np.array(found.polarity, dtype=object)
+        why = np.array(found.reasons, dtype=object)
+        undefined = {str(words): why == words for words in dict.fromkeys(why.tolist()) if words}
+        for name, values in (
+            ("rf_diameter", found.pixel * found.fit.diameter),
+            ("time_to_peak", found.time_to_peak_ms),
+            ("biphasic", found.biphasic_index),
+            ("surround_index", found.fit.surround_index),
+            ("rf_quality", found.fit.quality),
+        ):
+            lost = ~np.isfinite(values)
+            reasons = {words: where & lost for words, where in undefined.items()}
+            self._found[name] = measure(name, values, reasons | {"not determined": lost})
+
     def table(self, *notes: str) -> SelectivityTable:
         """Return all that is known by now."""
         n = len(self.neurons)
@@ -307,6 +336,13 @@ _OF = {
     "temporal_frequency": ("preferred_tf", "tf_tuning"),
     "chromatic": ("colour_opponency",),
     "size": ("suppression", "preferred_size"),
+    "receptive_field": (
+        "rf_diameter",
+        "time_to_peak",
+        "biphasic",
+        "surround_index",
+        "rf_quality",
+    ),
 }
 
 

@@ -161,7 +161,7 @@ class SelectivityTable:
             If pandas is not installed.
         """
         try:
-            import pandas as pd
+            import pandas as pd  # type: ignore[import-untyped]
         except ImportError as error:
             raise ImportError("to_pandas needs pandas: pip install pandas") from error
         return pd.DataFrame(dict(self.values)).set_index("neuron")

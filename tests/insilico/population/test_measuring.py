@@ -57,9 +57,14 @@ def test_indices_agree_with_what_is_built_in(table, retina):
         if cell.on_off_index_range is not None:
             low, high = cell.on_off_index_range
             assert low <= row["on_off"] <= high
+        if cell.polarity in ("ON", "OFF") and cell.circuit == "linear":
+            assert row["rf_polarity"] == cell.polarity
+            if cell.preferred_orientation_deg is None:
+                assert row["time_to_peak"] == pytest.approx(cell.time_to_peak_ms, abs=34)
         if cell.twin is not None and cell.surround_sigma_um is None:
             assert row["suppression"] < 0.01 < table["suppression"][cell.twin]
         if cell.twin is not None and "transient" in cell.cell_type:
+            assert row["biphasic"] > table["biphasic"][cell.twin] + 0.2
             assert row["transience"] > table["transience"][cell.twin] + 0.5
     suppressed = table.where("suggested_type == 'suppressed by contrast'")
     assert (suppressed["contrast_change"] < -0.5).all()
