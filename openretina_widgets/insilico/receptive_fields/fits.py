@@ -157,6 +157,8 @@ def _reason(cell: dict[str, float], height: int, width: int) -> str:
         return "the Gaussian's centre lies off the image"
     if cell["sigma_major"] > 0.99 * max(height, width):
         return "the Gaussian is wider than the image"
+    if cell["sigma_minor"] < 1.01 * _SMALLEST_SIGMA:
+        return "the Gaussian is narrower than a pixel can show"
     return ""
 
 

@@ -87,7 +87,10 @@ def test_every_measured_field_that_is_reliable_converges():
     assert fit.converged[reliability >= 0.3].all()
     assert (fit.quality[fit.determined] >= 0.5).all()
     for cell in np.flatnonzero(~fit.determined & (fit.quality >= 0.5)):
-        assert fit.reasons[cell] == "the Gaussian's centre lies off the image"
+        assert fit.reasons[cell] in (
+            "the Gaussian's centre lies off the image",
+            "the Gaussian is narrower than a pixel can show",
+        )
     good = reliability >= 0.5
     assert fit.determined[good].mean() > 0.65
     assert fit.determined[good].mean() > fit.determined[~good].mean()
