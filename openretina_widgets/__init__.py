@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
     from openretina_widgets.widgets.retina_lab import RetinaLab
+    from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+    from openretina_widgets.widgets.tuning_explorer import TuningExplorer
 
 __version__ = "0.1.0"
 
@@ -40,9 +42,11 @@ _HOME = {
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "SelectivityTable": "insilico.population",
+    "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
     "TuningCurves": "insilico.tuning_analyses.curves",
+    "TuningExplorer": "widgets.tuning_explorer",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
@@ -64,9 +68,11 @@ __all__ = [
     "RetinaLab",
     "RetinaModel",
     "SelectivityTable",
+    "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
     "TuningCurves",
+    "TuningExplorer",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",

@@ -196,6 +196,11 @@ class MainLoop:
         except RuntimeError:
             self._loop = None
 
+    @property
+    def exists(self) -> bool:
+        """Whether there was a loop; in plain Python there is none."""
+        return self._loop is not None
+
     def call(self, function: Callable[[], object]) -> None:
         """Run `function` on the loop, soon; from any thread. Dropped once the loop is closed."""
         if self._loop is None:

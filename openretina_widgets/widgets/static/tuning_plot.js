@@ -1,0 +1,469 @@
+// Curves of several neurons, on straight axes or around a circle, and their traces over time.
+// Python decides numbers, limits, ticks, colours and words; this module draws them as SVG, which
+// follows the colours of the page, and tells Python which condition was chosen.
+// It follows the text of canvas.js, which has the functions that are not defined here.
+
+/**
+ * One line. `values` belong to `x.values`; null is a gap. `preferred` is a place on the x axis.
+ * @typedef {{name: string, colour: string, dash: string, marker: string, values: (number|null)[],
+ *   errors: (number|null)[] | null, fit: [number[], number[]] | null, preferred: number | null}} Curve
+ * @typedef {{values: number[], ticks: number[], label: string, low: number, high: number,
+ *   log: boolean, name: string, unit: string}} Axis
+ * @typedef {{kind: "cartesian" | "polar", marks: boolean, closed: number, x: Axis, y: Axis,
+ *   curves: Curve[], shade: [number, number][], landmarks: {start: number, stop: number,
+ *   what: string}[], baseline: number | null, note: string, words: string}} Content
+ * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
+ *   off: Function}} Model
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { left: 78, right: 18, top: 12, bottom: 52 };
+const LANDMARKS = 24; // CSS pixels above the plot for their names
+const CHARACTER = 7.2; // CSS pixels, of a tick's label
+const MARKERS = {
+  circle: "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z",
+  square: "M-4.5,-4.5h9v9h-9z",
+  triangle: "M0,-5.5L5.5,4.5H-5.5z",
+  diamond: "M0,-6L6,0L0,6L-6,0z",
+};
+
+/** An element of a drawing. @returns {any} */
+function draw(/** @type {string} */ tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
+  node.append(...children);
+  return node;
+}
+
+/** A tick's label: 112.5 stays what it is. */
+const tickWords = (/** @type {number} */ number) =>
+  String(Number(number.toPrecision(5))).replace("-", "−");
+
+const at = (/** @type {number} */ number) => number.toFixed(1);
+
+/** A path through places; a null lifts the pen. */
+function pathThrough(/** @type {([number, number] | null)[]} */ places, closed = false) {
+  const whole = closed && places.every(Boolean);
+  let pen = "M";
+  const parts = places.map((place) => {
+    if (!place) {
+      pen = "M";
+      return "";
+    }
+    const part = `${pen}${at(place[0])},${at(place[1])}`;
+    pen = "L";
+    return part;
+  });
+  return parts.join("") + (whole ? "Z" : "");
+}
+
+/** Straight axes: places of conditions and values in CSS pixels. */
+function straight(/** @type {Content} */ { x, y, landmarks }, width, height) {
+  const top = MARGIN.top + (landmarks.length ? LANDMARKS : 0);
+  const box = {
+    left: MARGIN.left, right: width - MARGIN.right, top, bottom: height - MARGIN.bottom,
+  };
+  const scale = x.log ? Math.log : (value) => value;
+  const [low, high] = [scale(x.low), scale(x.high)];
+  const right = (value) =>
+    box.left + ((scale(value) - low) / (high - low)) * (box.right - box.left);
+  const up = (value) =>
+    box.bottom - ((value - y.low) / (y.high - y.low)) * (box.bottom - box.top);
+  return { box, right, up, place: (value, response) => [right(value), up(response)] };
+}
+
+/** Around a circle: 0 degrees right, 90 up, the response outwards. */
+function round(/** @type {Content} */ { y }, width, height) {
+  const radius = Math.max(20, Math.min(width / 2 - 46, height / 2 - 30));
+  const [cx, cy] = [width / 2, height / 2];
+  const out = (response) => (Math.max(0, response - y.low) / (y.high - y.low)) * radius;
+  const place = (degrees, response) => {
+    const angle = (degrees * Math.PI) / 180;
+    return [cx + Math.cos(angle) * out(response), cy - Math.sin(angle) * out(response)];
+  };
+  return { cx, cy, radius, out, place };
+}
+
+/** Ticks whose labels do not touch. */
+function spaced(/** @type {number[]} */ ticks, place, words) {
+  let end = -Infinity;
+  return ticks.filter((tick) => {
+    const half = (CHARACTER * words(tick).length) / 2;
+    if (place(tick) - half < end + 6) return false;
+    end = place(tick) + half;
+    return true;
+  });
+}
+
+const text = (words, attributes) => {
+  const node = draw("text", attributes);
+  node.textContent = words;
+  return node;
+};
+
+function straightAxes(/** @type {Content} */ content, frame, width, height) {
+  const { x, y, shade, landmarks, baseline } = content;
+  const { box, right, up } = frame;
+  const nodes = [];
+  const within = (value) => Math.min(box.right, Math.max(box.left, right(value)));
+  for (const [start, stop] of shade) {
+    nodes.push(draw("rect", {
+      class: "orw-curves-shade", x: at(within(start)), y: box.top,
+      width: at(Math.max(0, within(stop) - within(start))), height: at(box.bottom - box.top),
+    }));
+  }
+  for (const tick of y.ticks) {
+    const height = at(up(tick));
+    nodes.push(draw("path", { class: "orw-curves-grid", d: `M${box.left},${height}H${box.right}` }));
+    nodes.push(text(tickWords(tick), {
+      class: "orw-curves-tick", x: box.left - 8, y: height, dy: "0.35em", "text-anchor": "end",
+    }));
+  }
+  for (const tick of spaced(x.ticks, right, tickWords)) {
+    const d = `M${at(right(tick))},${box.bottom}v6`;
+    nodes.push(draw("path", { class: "orw-curves-axis", d }));
+    nodes.push(text(tickWords(tick), {
+      class: "orw-curves-tick", x: at(right(tick)), y: box.bottom + 20, "text-anchor": "middle",
+    }));
+  }
+  let free = -Infinity;
+  for (const { start, stop, what } of landmarks) {
+    const d = `M${at(within(start))},${box.top - 4}H${at(within(stop) - 2)}`;
+    nodes.push(draw("path", { class: "orw-curves-landmark", d }));
+    const line = `M${at(within(start))},${box.top - 4}V${box.bottom}`;
+    nodes.push(draw("path", { class: "orw-curves-guide", d: line }));
+    const middle = (within(start) + within(stop)) / 2;
+    const half = (CHARACTER * what.length) / 2;
+    if (middle - half < free + 6 || middle + half > width) continue; // names do not touch
+    free = middle + half;
+    nodes.push(text(what, {
+      class: "orw-curves-tick", x: at(middle), y: box.top - 10, "text-anchor": "middle",
+    }));
+  }
+  if (baseline !== null) {
+    const d = `M${box.left},${at(up(baseline))}H${box.right}`;
+    nodes.push(draw("path", { class: "orw-curves-baseline", d }));
+  }
+  const d = `M${box.left},${box.top}V${box.bottom}H${box.right}`;
+  nodes.push(draw("path", { class: "orw-curves-axis", d }));
+  nodes.push(text(x.label, {
+    class: "orw-curves-label", x: at((box.left + box.right) / 2), y: height - 8,
+    "text-anchor": "middle",
+  }));
+  const middle = at((box.top + box.bottom) / 2);
+  nodes.push(text(y.label, {
+    class: "orw-curves-label", transform: `translate(18,${middle}) rotate(-90)`,
+    "text-anchor": "middle",
+  }));
+  return nodes;
+}
+
+function roundAxes(/** @type {Content} */ content, frame) {
+  const { y, baseline } = content;
+  const { cx, cy, radius, out } = frame;
+  const nodes = [];
+  for (let degrees = 0; degrees < 360; degrees += 45) {
+    const angle = (degrees * Math.PI) / 180;
+    const [dx, dy] = [Math.cos(angle), -Math.sin(angle)];
+    const d = `M${cx},${cy}L${at(cx + dx * radius)},${at(cy + dy * radius)}`;
+    nodes.push(draw("path", { class: "orw-curves-grid", d }));
+    const anchor = Math.abs(dx) < 0.1 ? "middle" : dx > 0 ? "start" : "end";
+    nodes.push(text(`${degrees}°`, {
+      class: "orw-curves-tick", x: at(cx + dx * (radius + 12)), y: at(cy + dy * (radius + 14)),
+      dy: "0.35em", "text-anchor": anchor,
+    }));
+  }
+  for (const tick of y.ticks.filter((value) => out(value) > 1)) {
+    nodes.push(draw("circle", { class: "orw-curves-grid", cx, cy, r: at(out(tick)) }));
+  }
+  if (baseline !== null && out(baseline) > 1) {
+    nodes.push(draw("circle", { class: "orw-curves-baseline", cx, cy, r: at(out(baseline)) }));
+  }
+  return nodes;
+}
+
+/** Rings' labels, on top of the curves so that they stay readable. */
+function ringLabels(/** @type {Content} */ { y }, { cx, cy, radius, out }) {
+  const shown = y.ticks.filter((value) => out(value) > 1);
+  const every = Math.ceil(shown.length / 3);
+  const angle = (-67.5 * Math.PI) / 180;
+  return shown.filter((_, i) => (shown.length - 1 - i) % every === 0).map((tick) => text(tickWords(tick), {
+    class: "orw-curves-tick orw-curves-ring", x: at(cx + Math.cos(angle) * out(tick)),
+    y: at(cy - Math.sin(angle) * out(tick)), dy: "0.35em", "text-anchor": "middle",
+  }));
+}
+
+const paint = ({ colour, dash }) => ({ stroke: colour, "stroke-dasharray": dash });
+
+/** The lines and marks of one curve. */
+function curveNodes(/** @type {Content} */ content, frame, /** @type {Curve} */ curve) {
+  const { x, closed, marks, kind } = content;
+  const { place } = frame;
+  const polar = kind === "polar";
+  const nodes = [];
+  const turns = polar && closed === 180 ? [0, 180] : [0]; // an orientation is drawn on both sides
+  const places = turns.flatMap((turn) => x.values.map((value, i) =>
+    (curve.values[i] == null ? null : place(value + turn, curve.values[i]))));
+  if (curve.fit) {
+    const [fx, fy] = curve.fit;
+    const d = pathThrough(turns.flatMap((turn) =>
+      fx.map((value, i) => place(value + turn, fy[i]))), false);
+    nodes.push(draw("path", { class: "orw-curves-fit", d, stroke: curve.colour }));
+  }
+  const d = pathThrough(places, polar && (closed === 180 || x.values.length > 2));
+  const line = curve.fit ? "orw-curves-line orw-curves-beside" : "orw-curves-line";
+  nodes.push(draw("path", { class: line, d, ...paint(curve) }));
+  if (curve.preferred !== null) nodes.push(...preferredNodes(content, frame, curve));
+  if (!marks) return nodes;
+  x.values.forEach((value, i) => {
+    const response = curve.values[i];
+    if (response == null) return;
+    const error = curve.errors?.[i];
+    if (error) {
+      const ends = [Math.max(response - error, content.y.low), response + error]
+        .map((end) => place(value, end));
+      nodes.push(draw("path", { class: "orw-curves-error", d: pathThrough(ends), stroke: curve.colour }));
+    }
+  });
+  places.forEach((spot, i) => {
+    if (!spot) return;
+    const mirror = i >= x.values.length;
+    nodes.push(draw("path", {
+      class: mirror ? "orw-curves-mark orw-curves-mirror" : "orw-curves-mark",
+      d: MARKERS[curve.marker], transform: `translate(${at(spot[0])},${at(spot[1])})`,
+      style: `--colour: ${curve.colour}`,
+    }));
+  });
+  return nodes;
+}
+
+/** A mark at the edge of the plot where a neuron responds best. */
+function preferredNodes(/** @type {Content} */ { kind, closed }, frame, /** @type {Curve} */ curve) {
+  const mark = { class: "orw-curves-preferred", style: `--colour: ${curve.colour}` };
+  if (kind === "polar") {
+    const { cx, cy, radius } = frame;
+    return (closed === 180 ? [0, 180] : [0]).flatMap((turn) => {
+      const degrees = curve.preferred + turn;
+      const transform = `translate(${cx},${cy}) rotate(${at(-degrees)})`;
+      return [
+        draw("path", {
+          class: "orw-curves-arrow", d: `M0,0H${at(radius)}`, transform, stroke: curve.colour,
+        }),
+        draw("path", { ...mark, d: `M${at(radius + 2)},0l-11,-5v10z`, transform }),
+      ];
+    });
+  }
+  const { box, right } = frame;
+  const spot = right(curve.preferred);
+  if (!(spot >= box.left - 1 && spot <= box.right + 1)) return [];
+  return [draw("path", { ...mark, d: `M${at(spot)},${box.bottom - 1}l-6,-11h12z` })];
+}
+
+class CurvesView {
+  /** @param {Model} model @param {HTMLElement} el */
+  constructor(model, el) {
+    this.model = model;
+    this.removed = new AbortController();
+    this.hovered = null;
+    this.root = makeElement("div", "orw-curves", { tabIndex: 0 });
+    this.root.setAttribute("role", "group");
+    this.root.dataset.lmSuppressShortcuts = "true";
+    this.title = makeElement("div", "orw-curves-title");
+    this.legend = makeElement("div", "orw-curves-legend");
+    this.stage = makeElement("div", "orw-curves-stage");
+    this.message = makeElement("div", "orw-curves-message");
+    this.drawing = draw("svg", { role: "img" });
+    this.stage.append(this.drawing, this.message);
+    this.note = makeElement("div", "orw-curves-note");
+    this.readout = makeElement("div", "orw-curves-readout");
+    this.readout.setAttribute("role", "status");
+    this.root.append(this.title, this.legend, this.stage, this.note, this.readout);
+    el.append(this.root);
+    const { signal } = this.removed;
+    const on = (node, name, act) => node.addEventListener(name, act, { signal });
+    on(this.drawing, "click", (event) => this.choose(this.nearest(event)));
+    on(this.drawing, "pointermove", (event) => this.hover(this.nearest(event)));
+    on(this.drawing, "pointerleave", () => this.hover(null));
+    on(this.root, "keydown", (event) => this.onKey(event));
+    this.watcher = new ResizeObserver(() => this.schedule());
+    this.watcher.observe(this.stage);
+    this.schedule();
+  }
+
+  /** @returns {Content} */
+  get content() { return this.model.get("_content"); }
+
+  /** Conditions that can be chosen. */
+  get known() {
+    const { curves, x, marks } = this.content;
+    if (!marks) return [];
+    return x.values.map((_, i) => i).filter((i) => curves.some((curve) => curve.values[i] != null));
+  }
+
+  schedule() {
+    if (this.animation || this.removed.signal.aborted) return;
+    this.animation = requestAnimationFrame(() => {
+      this.animation = 0;
+      this.paint();
+    });
+  }
+
+  paint() {
+    const { model, content } = this;
+    const width = this.stage.clientWidth;
+    const height = model.get("height");
+    this.stage.style.height = `${height}px`;
+    say(this.title, model.get("title"));
+    this.title.hidden = !model.get("title");
+    say(this.note, content.note);
+    this.note.hidden = !content.note;
+    this.readout.hidden = !content.marks;
+    const empty = content.curves.every((curve) => curve.values.every((value) => value == null));
+    say(this.message, empty ? model.get("placeholder") : "");
+    const words = `${model.get("title") || "Curves"}: ${empty ? model.get("placeholder") : content.words}`;
+    this.root.setAttribute("aria-label", words);
+    this.drawing.setAttribute("aria-label", words);
+    this.drawLegend();
+    if (width < 60) return; // not laid out yet: the observer calls again
+    const polar = content.kind === "polar";
+    this.frame = polar ? round(content, width, height) : straight(content, width, height);
+    const { frame } = this;
+    const axes = polar ? roundAxes(content, frame) : straightAxes(content, frame, width, height);
+    const labels = polar ? ringLabels(content, frame) : [];
+    if (polar) {
+      labels.push(text(content.y.label, {
+        class: "orw-curves-label", x: 4, y: 14, "text-anchor": "start",
+      }));
+    }
+    const curves = [...content.curves].reverse().flatMap((c) => curveNodes(content, frame, c));
+    this.guide = draw("g");
+    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) {
+      this.drawing.setAttribute(name, value);
+    }
+    this.drawing.replaceChildren(...axes, this.guide, ...curves, ...labels);
+    this.mark();
+    this.painted = performance.now();
+    this.root.dataset.version = String(content.version);
+  }
+
+  drawLegend() {
+    const { curves } = this.content;
+    this.legend.hidden = !curves.length;
+    const key = JSON.stringify(curves.map(({ name, colour, dash, marker }) => [name, colour, dash, marker]));
+    if (key === this.legendKey) return;
+    this.legendKey = key;
+    this.legend.replaceChildren(...curves.map((curve) => {
+      const swatch = draw("svg", { width: 34, height: 16, "aria-hidden": "true" });
+      swatch.append(draw("path", { class: "orw-curves-line", d: "M1,8H33", ...paint(curve) }));
+      if (this.content.marks) {
+        swatch.append(draw("path", {
+          class: "orw-curves-mark", d: MARKERS[curve.marker], transform: "translate(17,8)",
+          style: `--colour: ${curve.colour}`,
+        }));
+      }
+      const name = makeElement("span", "", { textContent: curve.name });
+      return makeElement("span", "orw-curves-key", {}, swatch, name);
+    }));
+  }
+
+  /** Show which condition is chosen, and which the pointer is at. */
+  mark() {
+    const { content, frame, known } = this;
+    const chosen = this.model.get("clicked");
+    const guides = [[this.hovered, "orw-curves-hovered"], [chosen, "orw-curves-chosen"]];
+    const shown = guides.filter(([i]) => known.includes(i));
+    this.guide?.replaceChildren(...shown.map(([i, name]) => {
+      const value = content.x.values[i];
+      const [from, to] = content.kind === "polar"
+        ? [[frame.cx, frame.cy], frame.place(value, content.y.high)]
+        : [[frame.right(value), frame.box.bottom], [frame.right(value), frame.box.top]];
+      return draw("path", { class: name, d: pathThrough([from, to]) });
+    }));
+    say(this.readout, this.inWords(known.includes(this.hovered) ? this.hovered : chosen));
+  }
+
+  /** A condition and its responses. */
+  inWords(/** @type {number | null} */ i) {
+    const { x, curves } = this.content;
+    if (!this.known.includes(i)) {
+      return this.known.length ? "Click on a point, or press the arrow keys, to see its stimulus and responses." : "";
+    }
+    const unit = x.unit && (x.unit === "°" ? "°" : ` ${x.unit}`);
+    const found = curves.filter((curve) => curve.values[i] != null)
+      .map((curve) => `${curve.name}: ${numeral(curve.values[i])}`);
+    return `${x.name} ${tickWords(x.values[i])}${unit} — ${found.join("; ")}`;
+  }
+
+  /** The condition nearest to the pointer. @returns {number | null} */
+  nearest(/** @type {MouseEvent} */ event) {
+    const { content, frame, known } = this;
+    if (!known.length || !frame) return null;
+    const bounds = this.drawing.getBoundingClientRect();
+    const [px, py] = [event.clientX - bounds.left, event.clientY - bounds.top];
+    const turns = content.kind === "polar" && content.closed === 180 ? [0, 180] : [0];
+    const distance = (i) => {
+      const value = content.x.values[i];
+      if (content.kind !== "polar") return Math.abs(frame.right(value) - px);
+      const angle = (Math.atan2(frame.cy - py, px - frame.cx) * 180) / Math.PI;
+      return Math.min(...turns.map((turn) => {
+        const away = Math.abs(angle - value - turn) % 360;
+        return Math.min(away, 360 - away);
+      }));
+    };
+    return known.reduce((best, i) => (distance(i) < distance(best) ? i : best));
+  }
+
+  hover(/** @type {number | null} */ i) {
+    if (i === this.hovered || !this.frame) return;
+    this.hovered = i;
+    this.mark();
+  }
+
+  choose(/** @type {number | null} */ i) {
+    if (i === null || i === this.model.get("clicked")) return;
+    this.model.set("clicked", i);
+    this.model.save_changes();
+  }
+
+  onKey(/** @type {KeyboardEvent} */ event) {
+    const { key } = event;
+    const { known } = this;
+    if (event.ctrlKey || event.metaKey || event.altKey || !known.length) return;
+    const now = known.indexOf(this.model.get("clicked"));
+    const last = known.length - 1;
+    const step = (by) => (now < 0 ? (by > 0 ? 0 : last) : (now + by + known.length) % known.length);
+    const goals = {
+      ArrowRight: step(1), ArrowUp: step(1), ArrowLeft: step(-1), ArrowDown: step(-1),
+      Home: 0, End: last,
+    };
+    if (!(key in goals)) return;
+    this.choose(known[goals[key]]);
+    event.preventDefault();
+  }
+
+  remove() {
+    if (this.removed.signal.aborted) return;
+    this.removed.abort();
+    this.watcher.disconnect();
+    cancelAnimationFrame(this.animation);
+    this.root.remove();
+  }
+}
+
+function render({ model, el, signal }) {
+  const view = new CurvesView(model, el);
+  const names = ["_content", "title", "height", "placeholder", "clicked"].map((n) => `change:${n}`);
+  const ask = () => view.schedule();
+  const chosen = () => view.hover(null); // what was just chosen is in the words, not the pointer
+  for (const name of names) model.on(name, ask);
+  model.on("change:clicked", chosen);
+  const remove = () => {
+    for (const name of names) model.off(name, ask);
+    model.off("change:clicked", chosen);
+    view.remove();
+  };
+  signal?.addEventListener("abort", remove, { once: true });
+  return remove;
+}
+
+export default { render };

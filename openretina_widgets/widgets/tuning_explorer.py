@@ -1,0 +1,421 @@
+"""Choose an experiment, press Run, and see tuning curves grow condition by condition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import Any
+
+import ipywidgets as ipw
+import traitlets
+
+from openretina_widgets.data_io.artificial_stimuli.screen import Screen
+from openretina_widgets.errors import unknown_name
+from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.tuning_analyses import experiments
+from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
+from openretina_widgets.insilico.tuning_analyses.fits import fits_of
+from openretina_widgets.insilico.tuning_analyses.indices import measures_of
+from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep_steps
+from openretina_widgets.jobs import Job
+from openretina_widgets.models.retina_model import RetinaModel
+from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.experiment_controls import TITLES
+from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.stimulus_designer import shared_selection
+from openretina_widgets.widgets.transport import MainLoop
+from openretina_widgets.widgets.tuning_parts import ConditionView, CurveView, SweepButtons
+
+_HINT = "Press Run to measure the tuning of every neuron."
+_PAUSED = "Paused. Press Resume to go on, or Step for one more condition."
+_AT_ONCE_CENTRED = 16  # movies a step, where each neuron sees its own
+_SHARED = ["model", "data_key", "neurons"]
+
+Progress = tuple[int, int, TuningCurves]
+
+
+class TuningExplorer(Composition):
+    """Tuning curves of a model's neurons, live.
+
+    A run measures all neurons of the session, so that others can be chosen afterwards without a new
+    one. It takes place in a worker thread, a condition a step. A click on a point shows its
+    stimulus and the responses to it; sliders change what all conditions have in common, and the
+    response to the condition that is shown follows at once.
+
+    Parameters
+    ----------
+    model
+        A `RetinaModel`, or a live OpenRetina model. None with a selection.
+    selection
+        What is shared with other widgets; one of its own for None.
+    experiment
+        Chosen at first: one of `experiments.NAMES`.
+    repeats
+        Noisy repeats of each condition, Poisson, for error bars and permutation tests; 1 for none.
+    seed
+        Of the noise.
+
+    Attributes
+    ----------
+    result : TuningCurves or None
+        Of the last run that was not stopped; may be observed.
+    experiment : str
+        The experiment that is chosen; may be observed and set.
+    job : Job or None
+        The run that is going on, or the last one.
+    selection : Selection
+    plot : TuningPlot
+    traces : TracePlot
+    player : StimulusPlayer
+
+    Raises
+    ------
+    ValueError
+        If there is no such experiment, no model, or it is not the selection's.
+
+    Examples
+    --------
+    >>> explorer = TuningExplorer(load_model("synthetic"), experiment="direction")
+    >>> curves = await explorer.start()
+    """
+
+    job: Job[Progress, TuningCurves] | None = None
+    result = traitlets.Instance(TuningCurves, allow_none=True)
+    experiment = traitlets.Unicode()
+
+    def __init__(
+        self,
+        model: RetinaModel | Any | None = None,
+        *,
+        selection: Selection | None = None,
+        experiment: str = "direction",
+        repeats: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.selection = shared_selection(model, selection)
+        self._known = _experiments_for(self.selection.model)
+        _check(experiment, self._known)
+        self._seed = seed
+        self._curves: TuningCurves | None = None
+        self._measured: dict[str, Any] = {}
+        self._measured_with: dict[str, Any] = {}
+        self._drawing = False
+        style, wide = {"description_width": "82px"}, {"width": "auto", "min_width": "0"}
+        self._choice = ipw.Dropdown(
+            description="Experiment", layout=ipw.Layout(**wide), style=style
+        )
+        self._repeats = ipw.BoundedIntText(
+            value=repeats,
+            min=1,
+            max=1000,
+            description="Repeats",
+            tooltip="Noisy repeats of each condition (Poisson); 1: the model without noise",
+            layout=ipw.Layout(**wide),
+            style=style,
+        )
+        self._buttons = SweepButtons()
+        self._status = RunStatus()
+        self._condition = ConditionView(
+            self.selection, main_loop=MainLoop(), on_change=self._condition_changed
+        )
+        self._curve = CurveView(self.selection, on_point=self._show_condition)
+        left = ipw.VBox(
+            [self._choice, self._repeats, self._curve.at, self._condition.controls],
+            layout=ipw.Layout(flex="0 1 350px", min_width="300px", margin="0 12px 0 0"),
+        )
+        right = ipw.VBox(
+            [
+                self._buttons,
+                self._status,
+                ipw.HBox(
+                    [self._curve, self._condition.beside],
+                    layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+                ),
+                self._condition,
+                self._curve.words,
+            ],
+            layout=ipw.Layout(flex="1 1 340px", min_width="0"),
+        )
+        super().__init__(
+            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+        )
+        self.add_class("orw-tuning")
+        buttons = self._buttons
+        buttons.run.on_click(lambda _: self._main_loop.call(self._try(self.start)))
+        buttons.step.on_click(lambda _: self._main_loop.call(self._try(self._step)))
+        buttons.pause.on_click(lambda _: self._pause_or_resume())
+        buttons.stop.on_click(lambda _: self.stop())
+        self.experiment = experiment
+        self._show_experiment()
+        self._choice.observe(self._chosen, "value")
+        self.observe(lambda _: self._show_experiment(), "experiment")
+        self.selection.observe(self._selection_changed, _SHARED)
+
+    # In code ---------------------------------------------------------------------------------
+
+    @property
+    def plot(self) -> Any:
+        """The plot of the tuning curves; its `clicked` is the condition that is shown."""
+        return self._curve.plot
+
+    @property
+    def traces(self) -> Any:
+        """The plot of the responses to the condition that is shown."""
+        return self._condition.traces
+
+    @property
+    def player(self) -> Any:
+        """The player of the stimulus of the condition that is shown."""
+        return self._condition.player
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What all conditions have in common and can be set with `set`, by name."""
+        return self._condition.sliders.values
+
+    def set(self, **values: Any) -> None:
+        """Set what all conditions have in common; the response to the one that is shown follows.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter; the message names the nearest.
+        """
+        self._condition.sliders.set(**values)
+
+    def start(self, *, paused: bool = False) -> Job[Progress, TuningCurves]:
+        """Start a run of the experiment as it is set; one that is going on is stopped first.
+
+        Returns
+        -------
+        Job
+            ``await`` it for the `TuningCurves`. A failure is shown in the widget as well.
+        """
+        self._end_job()
+        chosen, experiment = self.selection, self._condition.experiment
+        repeats = self._repeats.value
+        settings = {
+            "data_key": chosen.data_key,
+            "repeats": repeats,
+            "noise": "poisson" if repeats > 1 else None,
+            "seed": self._seed,
+            "batch": _AT_ONCE_CENTRED if experiment.centred else 1,
+        }
+        measured: dict[str, Any] = {}
+        self._measured, self._curves, self._measured_with = measured, None, self.parameters
+        self._curve.prepare(experiment)
+        self.job = job = Job(
+            partial(_steps, chosen.model, experiment, settings, measured),
+            snapshot=_progress,
+            on_update=self._show,
+            on_done=self._ended,
+            rate_hz=10.0,
+            name="tuning curves",
+            context=partial(torch_threads, live_threads()),
+        )
+        n = chosen.model.n_neurons(chosen.data_key)
+        self._doing = f"{experiment.title}: {len(experiment)} conditions, {n} neurons."
+        self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0, 0))
+        self._buttons.show("paused" if paused else "running")
+        return job.start(paused=paused)
+
+    def stop(self, reason: str = "stopped by the user") -> Job[Progress, TuningCurves] | None:
+        """End the run; what was measured by then stays drawn. Return its job, None without one."""
+        if self.job is None or self.job.done():
+            return None
+        self.job.cancel(reason)
+        return self.job
+
+    def close(self) -> None:
+        """Stop the run and close the widget; a selection that is shared stays."""
+        if self.comm is not None:
+            self._end_job()
+            self.selection.unobserve(self._selection_changed, _SHARED)
+            self._condition.close()
+            self._curve.close()
+        super().close()
+
+    # From the page ---------------------------------------------------------------------------
+
+    def _try(self, action: Callable[[], object]) -> Callable[[], None]:
+        """Return the action with its errors shown in the widget, where a user who clicks looks."""
+
+        def tried() -> None:
+            try:
+                action()
+            except (TypeError, ValueError) as error:
+                self._fail(error)
+
+        return tried
+
+    def _pause_or_resume(self) -> None:
+        job = self.job
+        if job is None or job.done():
+            return
+        if job.state == "paused":
+            job.resume()
+            self._main_loop.call(self._show_going)
+        else:
+            job.pause()
+
+    def _step(self) -> None:
+        if self.job is None or self.job.done():
+            self.start(paused=True)
+        if self.job is not None:
+            self.job.step()
+
+    @traitlets.validate("experiment")
+    def _known_experiment(self, proposal: Any) -> str:
+        name: str = proposal["value"]
+        _check(name, self._known)
+        return name
+
+    def _chosen(self, change: Any) -> None:
+        if not self._drawing and change["new"] is not None:
+            self.experiment = change["new"]
+
+    def _show_experiment(self) -> None:
+        """Show an experiment that has not been run yet."""
+        self._end_job()
+        self.job, self._curves, self._measured = None, None, {}
+        self._drawing = True
+        try:
+            self._choice.options = [(TITLES[name], name) for name in self._known]
+            self._choice.value = self.experiment
+        finally:
+            self._drawing = False
+        experiment = experiments.standard(self.experiment, self.selection.model)
+        self._condition.show_experiment(experiment)
+        self._curve.prepare(experiment)
+        self._buttons.show("idle")
+        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0, 0))
+        self._show_condition()
+
+    def _selection_changed(self, change: Any) -> None:
+        if change["name"] == "neurons":
+            if self._curves is None or self._curves.data_key == self.selection.data_key:
+                self._draw()
+                self._condition.redraw()
+                if self._curves is not None:
+                    self._show_condition()  # the leading neuron's best, on its receptive field
+            return
+        if change["name"] == "model":
+            self._known = _experiments_for(self.selection.model)
+            self._condition.show_model()
+            self.result = None
+            if self.experiment not in self._known:
+                self.experiment = self._known[0]
+                return
+        self._show_experiment()
+
+    def _condition_changed(self) -> None:
+        """A slider moved: what is shown is computed anew, and is not what was measured."""
+        self._show_condition()
+
+    def _show_condition(self) -> None:
+        """Show the stimulus of the chosen point, and the responses to it."""
+        measured = self._curves if self._is_measured else None
+        self._condition.show_point(self.plot.clicked or 0, self._curve.held, self._curves, measured)
+
+    # From the run, on the loop ---------------------------------------------------------------
+
+    def _show(self, progress: Progress) -> None:
+        done, total, self._curves = progress
+        self._draw()
+        self._show_going(figures=self._figures(done, total), share=done / total)
+
+    def _show_going(
+        self, figures: list[tuple[str, str]] | None = None, share: float | None = None
+    ) -> None:
+        job = self.job
+        if job is None or job.done():
+            return
+        paused = job.state == "paused" and job.pending != "resume"
+        self._buttons.show("paused" if paused else "running")
+        self._status.tell(
+            "paused" if paused else "running",
+            _PAUSED if paused else self._doing,
+            progress=share,
+            figures=figures,
+        )
+
+    def _ended(self, job: Job[Progress, TuningCurves]) -> None:
+        self._buttons.show("idle")
+        error = None if job.state == "cancelled" else job.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        try:
+            curves = job.result()
+        except CancelledError:
+            share = 0.0 if self._curves is None else self._curves.finished
+            words = f"Ended: {job.reason}, with {share:.0%} of the conditions done. "
+            self._status.tell("idle", words + "Press Run to measure them all.")
+            return
+        self._curves = self.result = curves
+        self._draw()
+        self._show_condition()
+        notes = "".join(f" Note: {note}." for note in curves.notes[:2])
+        n = len(curves.neurons)
+        words = f"Done: {curves.title}, {math.prod(curves.responses.shape[:-1])} conditions, "
+        words += f"{n} neurons. Choose others: their curves are there already.{notes}"
+        figures = self._figures(1, 1)
+        figures[0] = ("conditions", str(math.prod(curves.responses.shape[:-1])))
+        self._status.tell("finished", words, progress=1.0, figures=figures)
+
+    @property
+    def _is_measured(self) -> bool:
+        """Whether the curves were measured with what the sliders hold now."""
+        return self._curves is not None and self._measured_with == self.parameters
+
+    def _draw(self) -> None:
+        self._curve.draw(self._curves, self._measured)
+
+    def _fail(self, error: BaseException) -> None:
+        self._buttons.show("idle")
+        self._status.tell("failed", f"{type(error).__name__}: {error}")
+
+    def _figures(self, done: int, total: int) -> list[tuple[str, str]]:
+        job = self.job
+        elapsed = job.elapsed if job is not None else 0.0
+        rate = done / elapsed if elapsed > 0 else 0.0
+        own = self._condition.experiment.centred
+        left = (total - done) / rate if rate > 0 else None
+        return [
+            ("movie, each centred" if own else "condition", f"{done} of {total}" if total else "–"),
+            ("rate", f"{rate:.3g} /s" if rate > 0 and total > 1 else "–"),
+            ("elapsed", as_time(elapsed)),
+            ("remaining", as_time(left)),
+        ]
+
+    def _end_job(self) -> None:
+        """End a run for good: it calls back no more, and its model is free."""
+        if self.job is not None:
+            self.job.close()
+
+
+def _steps(
+    model: RetinaModel, experiment: Experiment, settings: dict[str, Any], measured: dict[str, Any]
+) -> Generator[SweepStep, None, TuningCurves]:
+    """Sweep, and measure in the same thread: indices and fits of many neurons take a while."""
+    curves = yield from sweep_steps(model, experiment, **settings)
+    measured["measures"], measured["fits"] = measures_of(curves), fits_of(curves)
+    return curves
+
+
+def _progress(step: SweepStep) -> Progress:
+    return step.done, step.total, step.curves
+
+
+def _experiments_for(model: RetinaModel) -> tuple[str, ...]:
+    colour = len(Screen.of(model).channels) == 2
+    return tuple(name for name in experiments.NAMES if colour or name != "chromatic")
+
+
+def _check(name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise ValueError(unknown_name("experiment", name, known, "experiment"))

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import openretina_widgets as orw
+from openretina_widgets.data_io.artificial_stimuli import Screen
+from openretina_widgets.insilico.tuning_analyses import experiments
+from openretina_widgets.insilico.tuning_analyses.sweep import sweep
+from openretina_widgets.models.retina_model import RetinaModel
+from openretina_widgets.widgets.experiment_controls import held_parameters, holding
+from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.tuning_explorer import TuningExplorer
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.005)
+
+
+def curves_shown(explorer: TuningExplorer) -> list[dict]:
+    return explorer.plot._content["curves"]
+
+
+async def test_run_is_the_sweep_and_shows_every_neuron_afterwards(synthetic: RetinaModel) -> None:
+    explorer = orw.TuningExplorer(synthetic, experiment="direction")
+    curves = await explorer.start()
+    assert explorer.result is curves
+    plain = sweep(synthetic, experiments.standard("direction", synthetic))
+    np.testing.assert_allclose(curves.responses, plain.responses, rtol=1e-5, atol=1e-6)
+    job = explorer.job
+    cell = next(
+        truth
+        for truth in synthetic.module.ground_truth
+        if truth.preferred_direction_deg is not None and "ON-OFF" in truth.cell_type
+    )
+    explorer.selection.choose([cell.index, 0])
+    assert explorer.job is job  # no new run
+    first, second = curves_shown(explorer)
+    assert first["values"] == pytest.approx(plain.responses[:, cell.index], rel=1e-3)
+    assert second["values"] == pytest.approx(plain.responses[:, 0], rel=1e-3)
+    assert cell.preferred_direction_deg is not None
+    away = abs(first["preferred"] - cell.preferred_direction_deg + 180) % 360 - 180
+    assert abs(away) <= 15
+    assert first["fit"] is not None
+    words = explorer._curve.words.value
+    assert "°" in words
+    assert "not determined" in words  # of the ON cell, which has no direction
+    explorer.close()
+
+
+async def test_click_shows_the_stimulus_and_the_traces_of_a_point(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="direction")
+    curves = await explorer.start()
+    explorer.selection.choose([40])
+    explorer.plot.clicked = 2
+    condition = explorer._condition
+    await until(lambda: not condition.busy)
+    stimulus = condition.stimulus
+    assert stimulus is not None
+    assert stimulus.parameters["direction_deg"] == 90.0
+    np.testing.assert_array_equal(explorer.player.stimulus, stimulus.movie.numpy())
+    shown = explorer.traces._content["curves"][0]["values"]
+    assert shown == pytest.approx(curves.traces[2, : len(shown), 40], rel=1e-3, abs=1e-4)
+    start, stop = curves.windows[2]
+    expected = (np.array([start, stop]) + synthetic.lag) / synthetic.frame_rate
+    assert explorer.traces._content["shade"][0] == pytest.approx(expected)
+    explorer.close()
+
+
+async def test_a_slider_changes_what_is_shown_and_the_next_run(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="direction")
+    full = await explorer.start()
+    explorer.set(contrast=0.1)
+    await until(lambda: not explorer._condition.busy)
+    assert explorer._condition.stimulus.parameters["contrast"] == 0.1
+    live = max(explorer.traces._content["curves"][0]["values"])
+    weak = await explorer.start()
+    assert weak.settings["contrast"] == 0.1
+    assert weak.responses[:, 0].max() < full.responses[:, 0].max()
+    assert live == pytest.approx(weak.traces[0, :, 0].max(), rel=1e-3)
+    explorer.close()
+
+
+async def test_centred_experiment_shows_each_neuron_its_own(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="flash")
+    explorer.selection.choose([3, 40])
+    curves = await explorer.start()
+    explorer.plot.clicked = 1  # a bright flash
+    await until(lambda: not explorer._condition.busy)
+    shown = explorer.traces._content["curves"]
+    for curve, neuron in zip(shown, (3, 40), strict=True):
+        n = len(curve["values"])
+        assert curve["values"] == pytest.approx(curves.traces[1, :n, neuron], rel=1e-3, abs=1e-4)
+    stimulus = explorer._condition.stimulus
+    assert stimulus is not None
+    assert stimulus.parameters["centre_um"] == pytest.approx(tuple(curves.centres[3]))
+    explorer.close()
+
+
+async def test_other_axes_are_held_where_one_says(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="contrast")
+    explorer.selection.choose([40])  # prefers downwards
+    curves = await explorer.start()
+    best = curves_shown(explorer)[0]["values"]
+    _, expected = curves.curve("contrast", 40)
+    assert best == pytest.approx(expected, rel=1e-3)
+    explorer._curve._held["direction"].value = 90.0
+    held = curves_shown(explorer)[0]
+    assert held["values"] == pytest.approx(
+        curves.curve("contrast", 40, direction=90.0)[1], rel=1e-3
+    )
+    assert held["values"][-1] < best[-1]
+    assert held["fit"] is None  # the fit is of the best
+    await until(lambda: not explorer._condition.busy)
+    assert explorer._condition.stimulus.parameters["direction_deg"] == 90.0
+    explorer.close()
+
+
+async def test_repeats_give_error_bars_and_a_p_value(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="direction", repeats=6, seed=1)
+    explorer.selection.choose([40])
+    curves = await explorer.start()
+    errors = curves_shown(explorer)[0]["errors"]
+    expected = curves.repeats[:, :, 40].std(axis=0, ddof=1) / np.sqrt(6)
+    assert errors == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert (curves.noise, curves.seed) == ("poisson", 1)
+    explorer.close()
+
+
+async def test_pause_step_resume_stop(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="spatial_frequency")
+    job = explorer.start(paused=True)
+    job.step(3)
+    await until(lambda: job.state == "paused" and job.iteration == 3)
+
+    def known() -> int:
+        curves = explorer._curves
+        return 0 if curves is None else int(np.isfinite(curves.responses).all(axis=-1).sum())
+
+    await until(lambda: known() == 3 and explorer._status.kind == "paused")
+    assert explorer._buttons.pause.description == "Resume"
+    assert explorer._status.figures[0] == ["condition", "3 of 32"]
+    explorer.stop()
+    await until(lambda: explorer._status.kind == "idle")
+    assert "stopped by the user, with 9% of the conditions done" in explorer._status.message
+    assert explorer.result is None
+    assert any(value is not None for value in curves_shown(explorer)[0]["values"])
+    curves = await explorer.start()
+    assert explorer.result is curves
+    explorer.close()
+
+
+async def test_failure_ends_in_the_widget_and_in_the_job(small_model: RetinaModel) -> None:
+    explorer = TuningExplorer(small_model, experiment="direction")
+    explorer.set(spatial_frequency=0.68)  # along rows, the finest is 0.5 cycles per pixel
+    await until(lambda: not explorer._condition.busy)
+    assert 'role="alert"' in explorer._condition._status.value
+    job = explorer.start()
+    with pytest.raises(ValueError, match="spatial_frequency"):
+        await job
+    assert explorer._status.kind == "failed"
+    assert "spatial_frequency" in explorer._status.message
+    explorer.close()
+
+
+async def test_selection_and_model_are_followed(
+    small_model: RetinaModel, synthetic: RetinaModel
+) -> None:
+    selection = Selection(synthetic)
+    explorer = TuningExplorer(selection=selection, experiment="chromatic")
+    with pytest.raises(ValueError, match="the nearest is 'direction'"):
+        explorer.experiment = "directions"
+    await explorer.start()
+    selection.show_model(small_model)
+    assert explorer.result is None
+    curves = await explorer.start()
+    assert len(curves.neurons) == small_model.n_neurons()
+    explorer.close()
+    selection.choose([1])
+    one = RetinaModel(torch_mean(), input_shape=(1, 8, 8))
+    grey = TuningExplorer(one)
+    assert "chromatic" not in grey._known
+    grey.close()
+
+
+def torch_mean() -> object:
+    import torch
+
+    class Mean(torch.nn.Module):
+        def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+            return stimulus.mean(dim=(1, 3, 4)).unsqueeze(-1)
+
+    return Mean()
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_held_values_begin_where_the_experiment_has_them(name: str, synthetic: RetinaModel) -> None:
+    experiment = experiments.standard(name, synthetic)
+    screen = Screen.of(synthetic)
+    parameters = held_parameters(experiment, screen)
+    assert holding(experiment, parameters, {}) is experiment
+    assert not {p.name for p in parameters} & {axis.name for axis in experiment.axes}
+    values = {"weight_1": 0.0} if name != "chromatic" else {"duration_s": 2.0}
+    other = holding(experiment, parameters, values)
+    condition = experiment.conditions()[-1]
+    before, after = (e.stimulus(screen, **condition) for e in (experiment, other))
+    if name == "chromatic":
+        assert len(after) == len(before) + 30
+        return
+    np.testing.assert_array_equal(after.movie[0], before.movie[0])
+    assert after.movie[1].std() == 0 < before.movie[1].std()
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_close_leaves_nothing(synthetic: RetinaModel) -> None:
+    selection = Selection(synthetic)
+    for name in ("direction", "orientation"):
+        explorer = TuningExplorer(selection=selection)
+        explorer.experiment = name
+        await explorer.start()
+        explorer.close()
