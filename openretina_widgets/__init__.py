@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
+    from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
     from openretina_widgets.widgets.retina_lab import RetinaLab
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
@@ -38,6 +39,7 @@ _HOME = {
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
     "PopulationExplorer": "widgets.population_explorer",
+    "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
@@ -64,6 +66,7 @@ __all__ = [
     "NeuronPicker",
     "OptimizationResult",
     "PopulationExplorer",
+    "ReceptiveFieldViewer",
     "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",

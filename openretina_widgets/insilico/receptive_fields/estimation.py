@@ -25,7 +25,7 @@ from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 Method = Literal["gradient", "local gradient", "sta"]
-FieldSteps = Generator[FieldsStep, None, ReceptiveFields]
+FieldSteps = Generator[FieldsStep, str | None, ReceptiveFields]
 
 METHODS = ("gradient", "local gradient", "sta")
 _VANISHED = 1e-4  # of the response: what no stimulus within contrast 1 adds to it, at first order
@@ -105,7 +105,8 @@ def receptive_field_steps(
     -------
     generator
         Yields `FieldsStep`: of a gradient after each group of neurons, of an average after each
-        chunk, with the estimate so far. Returns `ReceptiveFields`.
+        chunk, with the estimate so far. Returns `ReceptiveFields`. An average that is sent a
+        string ends, and returns what it has.
 
     Raises
     ------
@@ -208,7 +209,9 @@ def _average_steps(
             with torch.no_grad(), memory_in_words(1, device):
                 responses = model(shown, session)[0][:, neurons]
                 average.add(movie.to(device), responses.float())
-            yield FieldsStep(tuple(neurons), average.estimate(), average.frames, frames, "frames")
+            step = FieldsStep(tuple(neurons), average.estimate(), average.frames, frames, "frames")
+            if (yield step) is not None:  # asked to end: the average so far is the result
+                break
     return _finished(
         model,
         session,

@@ -66,3 +66,11 @@ function fill(canvas, colour) {
   pixels.forEach((_, i) => (pixels[i] = colour(i % canvas.width, Math.floor(i / canvas.width))));
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
+
+/** Call back when JupyterLab has changed its theme; the returned function ends it. */
+function watchTheme(/** @type {() => void} */ callback) {
+  const observer = new MutationObserver(callback);
+  const attributeFilter = ["data-jp-theme-name", "data-jp-theme-light", "class"];
+  observer.observe(document.body, { attributes: true, attributeFilter });
+  return () => observer.disconnect();
+}
