@@ -30,7 +30,10 @@ class _Tab:
 
 TABS = (
     _Tab("optimizer", "Best stimulus", "stimulus_optimizer", "StimulusOptimizer"),
+    _Tab("tuning", "Tuning", "tuning_explorer", "TuningExplorer"),
+    _Tab("fields", "Receptive fields", "receptive_field_viewer", "ReceptiveFieldViewer"),
     _Tab("population", "Population", "population_explorer", "PopulationExplorer"),
+    _Tab("designer", "Stimulus designer", "stimulus_designer", "StimulusDesigner"),
 )
 
 
@@ -55,8 +58,11 @@ class RetinaLab(Composition):
     selection : Selection
         Model, session and neurons that all tabs look at.
     optimizer : StimulusOptimizer
+    tuning : TuningExplorer
+    fields : ReceptiveFieldViewer
     population : PopulationExplorer
-        Built when it is first asked for.
+    designer : StimulusDesigner
+        These four are built when they are first asked for.
 
     Examples
     --------
@@ -84,7 +90,7 @@ class RetinaLab(Composition):
             self._pages,
             titles=[tab.title for tab in TABS],
             selected_index=0,
-            layout=ipw.Layout(width="100%"),
+            layout=ipw.Layout(width="auto"),
         )
         title = ipw.HTML('<div class="orw-title">Retina lab</div>')
         super().__init__((title, self.loader, self._tabs))
@@ -108,6 +114,21 @@ class RetinaLab(Composition):
         """The tab “Best stimulus”."""
         widget: StimulusOptimizer = self._build(0)
         return widget
+
+    @property
+    def tuning(self) -> Any:
+        """The tab “Tuning”, a `TuningExplorer`."""
+        return self._named("tuning")
+
+    @property
+    def fields(self) -> Any:
+        """The tab “Receptive fields”, a `ReceptiveFieldViewer`."""
+        return self._named("fields")
+
+    @property
+    def designer(self) -> Any:
+        """The tab “Stimulus designer”, a `StimulusDesigner`."""
+        return self._named("designer")
 
     @property
     def population(self) -> Any:

@@ -161,6 +161,20 @@ def test_a_tab_is_built_when_it_is_opened(small_model: RetinaModel):
     lab.close()
 
 
+def test_every_tab_follows_the_selection(synthetic: RetinaModel):
+    lab = orw.RetinaLab(synthetic)
+    for name in ("optimizer", "tuning", "fields", "population", "designer"):
+        widget = lab.show_tab(name)
+        assert widget is getattr(lab, name)
+        assert widget.selection is lab.selection
+        assert lab._pages[lab._tabs.selected_index].children == (widget,)
+    lab.selection.choose([9, 2])
+    assert lab.optimizer.picker.neuron == 9
+    lab.optimizer.picker.neuron = 30
+    assert lab.selection.neurons == (30,)
+    lab.close()
+
+
 async def test_another_model_stops_every_run_first(small_model: RetinaModel):
     lab = orw.RetinaLab("synthetic")
     running = lab.population.start()

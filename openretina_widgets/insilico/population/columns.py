@@ -62,7 +62,6 @@ def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...
             "text",
         ),
         Column("rule", "rule", "", "The rule that gave the suggested type.", "text"),
-        Column("baseline", "baseline", "a.u.", "Response to grey."),
         Column(
             "on_off",
             "ON–OFF index",
@@ -88,6 +87,7 @@ def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...
             "(r − baseline)/(r + baseline), r the mean response to a bright and a dark step; −1 "
             "to 1, below 0 where contrast suppresses.",
         ),
+        Column("baseline", "baseline", "a.u.", "Response to grey."),
         Column("dsi", "DSI", "", "Length of the vector sum over directions; 0 to 1."),
         Column("preferred_direction", "preferred direction", "°", f"{angle}."),
         Column("osi", "OSI", "", "Length of the vector sum over orientations; 0 to 1."),

@@ -305,6 +305,8 @@ def as_text(value: Any) -> str:
         return "–"
     if number == int(number) and abs(number) < 1e6:
         return f"{int(number)}".replace("-", "−")
+    if 0 < abs(number) < 0.0005:
+        return "0"
     return f"{number:.3g}".replace("-", "−")
 
 

@@ -6,7 +6,7 @@ const ROW = 28; // CSS pixels, as in population_table.css
 const SPARE = 6; // rows drawn above and below those in sight
 const CHARACTER = 7.6; // CSS pixels, about
 const NARROWEST = 84;
-const WIDEST_TEXT = 250;
+const WIDEST_TEXT = 205;
 const VIEW_KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp",
   "PageDown", " ", "Enter", "a"];
 let tables = 0; // so that the ids of two tables on a page differ
@@ -120,7 +120,7 @@ function render({ model, el }) {
       const chip = one.styles && one.name.endsWith("type") && text !== "–";
       const shown = chip ? [chipOf(one.styles[codeAt(rows, one, at)]), text] : [text];
       cell.replaceChildren(...shown);
-      cell.title = why || (one.kind === "text" && text.length * CHARACTER > widths[i] - 40 ? text : "");
+      cell.title = why || (one.kind === "text" && text.length * CHARACTER > widths[i] - 34 ? text : "");
       cell.classList.toggle("orw-table-undefined", text === "–");
     });
   }
