@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
+    from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
     from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
     from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
+    from openretina_widgets.widgets.population_explorer import PopulationExplorer
     from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
     from openretina_widgets.widgets.retina_lab import RetinaLab
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
@@ -36,10 +38,12 @@ _HOME = {
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
+    "PopulationExplorer": "widgets.population_explorer",
     "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
+    "SelectivityTable": "insilico.population",
     "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
@@ -51,6 +55,7 @@ _HOME = {
     "load_model": "models",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
+    "selectivity_table": "insilico.population",
     "sweep": "insilico.tuning_analyses.sweep",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
@@ -60,10 +65,12 @@ __all__ = [
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
+    "PopulationExplorer",
     "ReceptiveFieldViewer",
     "ReceptiveFields",
     "RetinaLab",
     "RetinaModel",
+    "SelectivityTable",
     "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
@@ -76,6 +83,7 @@ __all__ = [
     "load_model",
     "optimize_neurons",
     "receptive_fields",
+    "selectivity_table",
     "sweep",
 ]
 

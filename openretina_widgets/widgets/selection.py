@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import traitlets
@@ -85,3 +86,64 @@ class Selection(traitlets.HasTraits):
     @traitlets.validate("neurons")
     def _check(self, proposal: Any) -> tuple[int, ...]:
         return tuple(dict.fromkeys(self.model.check_neurons(proposal["value"], self.data_key)))
+
+
+def selection_for(
+    model: RetinaModel | Any,
+    *,
+    selection: Selection | None,
+    neuron: int | None = None,
+    data_key: str | None = None,
+) -> Selection:
+    """Return the selection that a widget was given, or one of its own.
+
+    Raises
+    ------
+    ValueError
+        If the selection is of another model, or a neuron or session was given besides.
+    """
+    if selection is None:
+        return Selection(model, data_key=data_key, neurons=0 if neuron is None else neuron)
+    for name, value in (("neuron", neuron), ("data_key", data_key)):
+        if value is not None:
+            raise ValueError(f"{name}: the selection has one already; give one of the two")
+    if model is not selection.model and model is not selection.model.module:
+        raise ValueError("selection: expected one of the same model")
+    return selection
+
+
+class Following:
+    """A widget's tie to a selection, which may outlive it: it keeps the widget from nothing.
+
+    Parameters
+    ----------
+    selection
+        What is followed.
+    told
+        A method of the widget, called with the change.
+    names
+        Traits whose changes are told.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        told: Callable[[Any], None],
+        names: Sequence[str] = ("model", "data_key", "neurons"),
+    ) -> None:
+        self._selection, self._names = selection, list(names)
+        self._told = weakref.WeakMethod(told)
+        self._going = True
+        selection.observe(self._tell, self._names)
+
+    def end(self) -> None:
+        """Follow no more; once more does nothing."""
+        if self._going:
+            self._going = False
+            self._selection.unobserve(self._tell, self._names)
+
+    def _tell(self, change: Any) -> None:
+        if (told := self._told()) is None:
+            self.end()
+        else:
+            told(change)

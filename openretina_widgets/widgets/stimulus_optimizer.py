@@ -21,7 +21,7 @@ from openretina_widgets.insilico.stimulus_optimization.picture import (
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.jobs import Job
-from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_parts import (
@@ -31,6 +31,7 @@ from openretina_widgets.widgets.optimizer_parts import (
     RunState,
 )
 from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.selection import Following, Selection, selection_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _HINT = "Choose a neuron and press Optimise."
@@ -53,8 +54,10 @@ class StimulusOptimizer(Composition):
     ----------
     model
         A `RetinaModel`, or a live OpenRetina model.
+    selection
+        A selection to share with other widgets; by default one of its own.
     neuron, data_key
-        Neuron and session chosen at first.
+        Neuron and session chosen at first; not together with `selection`, which has them.
     seed, direction, time_steps, window, max_iterations, patience, norm, stimulus_range
         Start values of the settings; see `neuron_steps`.
     tv_weight
@@ -86,6 +89,7 @@ class StimulusOptimizer(Composition):
     """
 
     job: Job[Picture, OptimizationResult] | None = None
+    _following: Following | None = None  # none yet while it is built
     result = traitlets.Instance(OptimizationResult, allow_none=True)
     model = traitlets.Instance(RetinaModel)
 
@@ -93,7 +97,8 @@ class StimulusOptimizer(Composition):
         self,
         model: RetinaModel | Any,
         *,
-        neuron: int = 0,
+        selection: Selection | None = None,
+        neuron: int | None = None,
         data_key: str | None = None,
         seed: int = 0,
         direction: Direction = "increase",
@@ -109,8 +114,10 @@ class StimulusOptimizer(Composition):
         picture_rate: float = 10.0,
         threads: int | Literal["auto"] | None = "auto",
     ) -> None:
-        face = as_retina_model(model)
-        face.check_neurons(neuron, data_key)
+        self._selection = chosen = selection_for(
+            model, selection=selection, neuron=neuron, data_key=data_key
+        )
+        face = chosen.model
         self._range = stimulus_range
         self._patience = patience
         self._picture_rate = picture_rate
@@ -127,7 +134,7 @@ class StimulusOptimizer(Composition):
             smooth_ms=smooth_ms,
             blur=blur,
         )
-        self.picker = NeuronPicker(face, neuron=neuron, data_key=data_key)
+        self.picker = NeuronPicker(face, neuron=chosen.neuron, data_key=chosen.data_key)
         self._status = RunStatus()
         self._buttons = RunButtons()
         self._display = ipw.VBox(layout=ipw.Layout(width="100%"))
@@ -152,8 +159,15 @@ class StimulusOptimizer(Composition):
         buttons.stop.on_click(lambda _: self.stop())
         self.model = face
         self._show_model(face)
+        self.picker.observe(self._lead, ["neuron", "data_key"])
+        self._following = Following(chosen, self._follow)
 
     # In code ---------------------------------------------------------------------------------
+
+    @property
+    def selection(self) -> Selection:
+        """Model, session and neurons, shared with linked widgets."""
+        return self._selection
 
     @property
     def player(self) -> StimulusPlayer:
@@ -237,6 +251,8 @@ class StimulusOptimizer(Composition):
     def close(self) -> None:
         """Stop the run and close the widget with all that belongs to it."""
         self._end_job()
+        if self._following is not None:
+            self._following.end()
         super().close()
 
     # From the page ---------------------------------------------------------------------------
@@ -342,6 +358,23 @@ class StimulusOptimizer(Composition):
             ("remaining, at most", as_time(left)),
         ]
 
+    # The selection ---------------------------------------------------------------------------
+
+    def _follow(self, _: Any = None) -> None:
+        """Show the model, session and leading neuron of the selection."""
+        selection, picker = self._selection, self.picker
+        if selection.model is not self.model:
+            self.model = selection.model
+        if (picker.data_key, picker.neuron) != (selection.data_key, selection.neuron):
+            with picker.hold_trait_notifications():
+                picker.data_key, picker.neuron = selection.data_key, selection.neuron
+
+    def _lead(self, _: Any) -> None:
+        selection, picker = self._selection, self.picker
+        of_model = selection.model is picker.model
+        if of_model and (picker.data_key, picker.neuron) != (selection.data_key, selection.neuron):
+            selection.choose(picker.neuron, data_key=picker.data_key)
+
     # The model -------------------------------------------------------------------------------
 
     @traitlets.observe("model")
@@ -355,6 +388,8 @@ class StimulusOptimizer(Composition):
         old = self._view
         self._show_model(self.model)
         old.close()
+        if self._selection.model is not self.model:
+            self._selection.show_model(self.model)
 
     def _show_model(self, model: RetinaModel) -> None:
         self._view = OptimizerView(model)
