@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
+from openretina_widgets.insilico.receptive_fields.fits import fit_spatial
 from openretina_widgets.insilico.receptive_fields.gradient import MEMORY_MB, neuron_gradients
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
-_BASES = 12  # noise movies: enough that every rectified subunit is awake in some
+_FLICKER, _NOISE = 6, 6  # movies: enough that every rectified subunit is awake in some
 _CONTRAST = 0.5
+_ASLEEP = 1e-10  # of a neuron's power in its best movie: less may be rounding
 _EARLY = 0.1  # of the sensitivity in time
 _FLOOR = 0.1  # of the peak: what is weaker is left out of the centroid
 
@@ -29,12 +31,17 @@ def centres(
     """Return the middle of each neuron's receptive field.
 
     The sensitivity of a pixel is its share of the squared gradient over channels and time,
-    averaged over several movies of dense noise as the base. Only the first tenth of it in time
-    counts, from the newest frame back: there the direct input acts, and what is delayed not yet,
-    such as the inhibition from ahead that makes a cell direction selective and would draw its
-    centre towards the preferred side. Squares do not cancel, so that cells which answer
-    to both polarities have a sensitivity too, while their field at grey and their
-    spike-triggered average vanish.
+    averaged over several movies as the base. They are full-field flicker, the same at every
+    pixel: subunits that rectify are then all in the same state, and no place is preferred by
+    chance. Neurons that flicker leaves silent are asked with dense noise. Only the first tenth of
+    the sensitivity in time counts, from the newest frame back: there the direct input acts, and
+    what is delayed not yet, such as the inhibition from ahead that makes a cell direction
+    selective and would draw its centre towards the preferred side. Squares do not cancel, so that
+    cells which answer to both polarities have a sensitivity too, while their field at grey and
+    their spike-triggered average vanish.
+
+    The middle is the centroid of what stands out. Where the frame cuts that, it is the middle
+    of a Gaussian fitted to the sensitivity (`fit_spatial`), if one is determined.
 
     Parameters
     ----------
@@ -45,7 +52,7 @@ def centres(
     data_key
         Session, the first one for None.
     seed
-        Of the noise.
+        Of the movies.
     memory_mb
         Bounds what is computed at once (MiB).
 
@@ -65,7 +72,7 @@ def centres(
     chosen = chosen_neurons(face, neurons, session)
     screen = Screen.of(face)
     sensitivity = _sensitivity(face, screen, chosen, session, seed, memory_mb)
-    column, row = _centroids(sensitivity).T
+    column, row = _middles(sensitivity).T
     middle_row, middle_column = screen.middle
     return np.stack(
         [screen.length(1.0) * (column - middle_column), screen.length(1.0) * (middle_row - row)],
@@ -92,8 +99,11 @@ def _sensitivity(
 ) -> np.ndarray:
     """Return the sensitivity of each pixel, ``(neuron, height, width)``."""
     generator = torch.Generator().manual_seed(seed)
-    shape = model.stimulus_shape(model.lag + 1, _BASES)
-    sign = 2.0 * torch.randint(0, 2, shape, generator=generator) - 1.0
+    *shape, height, width = model.stimulus_shape(model.lag + 1, _FLICKER)
+    flicker = torch.randint(0, 2, (*shape, 1, 1), generator=generator)
+    shape = model.stimulus_shape(model.lag + 1, _NOISE)
+    noise = torch.randint(0, 2, shape, generator=generator)
+    sign = 2.0 * torch.cat([flicker.expand(-1, -1, -1, height, width), noise]) - 1.0
     scale = torch.tensor(screen.contrast_scale)[:, None, None, None]
     grey = torch.tensor(screen.grey)[:, None, None, None]
     bases = (grey + _CONTRAST * scale * sign).to(device=model.device, dtype=model.dtype)
@@ -110,14 +120,32 @@ def _sensitivity(
 def _early_share(power: torch.Tensor) -> torch.Tensor:
     """Return each pixel's share of what acts first, ``(neuron, height, width)``.
 
-    Every movie counts alike. Of the frames the newest ones are kept, up to the one that completes
-    the first part of all power.
+    Every movie that moves the neuron counts alike, noise only where no flicker does. Of the frames
+    the newest ones are kept, up to the one that completes the first part of all power.
     """
-    total = power.sum((2, 3, 4), keepdim=True)
-    share = (power / total.clamp(min=torch.finfo(power.dtype).tiny)).mean(1)
+    total = power.sum((2, 3, 4))
+    least = (_ASLEEP * total.amax(1, keepdim=True)).clamp(min=torch.finfo(power.dtype).tiny)
+    counts = total >= least
+    counts[:, _FLICKER:] &= ~counts[:, :_FLICKER].any(1, keepdim=True)
+    weight = torch.where(counts, 1 / total, 0.0) / counts.sum(1, keepdim=True).clamp(min=1)
+    share = torch.einsum("nb,nbthw->nthw", weight, power)
     newer = share.sum((2, 3)).flip(1).cumsum(1).flip(1).roll(-1, 1)
     newer[:, -1] = 0.0
     return (share * (newer < _EARLY)[..., None, None]).sum(1).cpu()
+
+
+def _middles(sensitivity: np.ndarray) -> np.ndarray:
+    """Return column and row of the middle of each image, also where the frame cuts it."""
+    middles = _centroids(sensitivity)
+    edge = np.concatenate(
+        [sensitivity[:, [0, -1]].max(axis=1), sensitivity[:, :, [0, -1]].max(axis=2)], axis=1
+    ).max(axis=1)
+    cut = edge > _FLOOR * sensitivity.max(axis=(1, 2))
+    if cut.any():
+        fit = fit_spatial(sensitivity[cut], surround=False)
+        fitted = np.stack([fit.column, fit.row], axis=1)
+        middles[cut] = np.where(fit.determined[:, None], fitted, middles[cut])
+    return middles
 
 
 def _centroids(weights: np.ndarray) -> np.ndarray:

@@ -84,7 +84,9 @@ class SpatialFit:
         return np.array([not reason for reason in self.reasons], dtype=bool)
 
 
-def fit_spatial(images: np.ndarray, *, minimum_quality: float = MINIMUM_QUALITY) -> SpatialFit:
+def fit_spatial(
+    images: np.ndarray, *, minimum_quality: float = MINIMUM_QUALITY, surround: bool = True
+) -> SpatialFit:
     """Fit a rotated Gaussian and a difference of Gaussians to each image.
 
     Parameters
@@ -93,6 +95,9 @@ def fit_spatial(images: np.ndarray, *, minimum_quality: float = MINIMUM_QUALITY)
         ``(cell, height, width)``: signed spatial receptive fields.
     minimum_quality
         Fits of less are not determined.
+    surround
+        Whether to fit the difference of Gaussians as well; `surround_ratio`, `surround_weight`,
+        `centre_sigma` and `dog_quality` are NaN without.
 
     Raises
     ------
@@ -125,8 +130,9 @@ def fit_spatial(images: np.ndarray, *, minimum_quality: float = MINIMUM_QUALITY)
             found[name][usable] = column.numpy()
         found["quality"][usable] = quality.numpy()
         found["converged"][usable] = converged.numpy()
-        for name, column in _fit_surround(grid, data, fitted, quality).items():
-            found[name][usable] = column.numpy()
+        if surround:
+            for name, column in _fit_surround(grid, data, fitted, quality).items():
+                found[name][usable] = column.numpy()
         for cell in usable:
             reasons[cell] = _reason({k: float(v[cell]) for k, v in found.items()}, height, width)
             if not reasons[cell] and not found["quality"][cell] >= minimum_quality:

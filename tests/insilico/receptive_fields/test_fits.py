@@ -52,6 +52,15 @@ def test_a_surround_is_found_as_it_was_made_and_is_negative_for_either_polarity(
     assert -1 <= fit.surround_index[0] < -0.2
 
 
+def test_without_the_surround_the_gaussian_is_the_same():
+    image = (gaussian(8, 8, 1.5, 1.5) - 0.6 / 9 * gaussian(8, 8, 4.5, 4.5))[None]
+    whole, part = fit_spatial(image), fit_spatial(image, surround=False)
+    assert (part.column, part.row, part.quality) == (whole.column, whole.row, whole.quality)
+    assert part.reasons == ("",)
+    for name in ("surround_ratio", "surround_weight", "centre_sigma", "dog_quality"):
+        assert np.isnan(getattr(part, name)).all()
+
+
 def test_what_no_gaussian_describes_is_not_determined_and_says_why():
     noise = np.random.default_rng(0).standard_normal((18, 16))
     images = np.stack(
