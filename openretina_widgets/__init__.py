@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
@@ -48,6 +49,7 @@ _HOME = {
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "sweep": "insilico.tuning_analyses.sweep",
+    "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -71,6 +73,7 @@ __all__ = [
     "optimize_neurons",
     "receptive_fields",
     "sweep",
+    "sweep_sessions",
 ]
 
 
