@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
@@ -57,6 +58,7 @@ _HOME = {
     "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
     "sweep": "insilico.tuning_analyses.sweep",
+    "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
 _SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
 
@@ -85,6 +87,7 @@ __all__ = [
     "receptive_fields",
     "selectivity_table",
     "sweep",
+    "sweep_sessions",
 ]
 
 

@@ -33,7 +33,6 @@ from openretina_widgets.models.synthetic import SESSION, SyntheticRetina, load_s
 from openretina_widgets.models.synthetic_cells import FRAME_RATE, HEIGHT, PIXEL_UM, WIDTH
 from scripts.initial_weights import begin_local
 from scripts.natural_movies import movies
-from scripts.separable import response
 
 HELD_OUT_SEED = 2**40  # far from the seeds of all training steps
 HELD_OUT_SCENES = 400  # some cells fire seldom: a short movie tells little of them
@@ -232,7 +231,7 @@ def _step(
         width=WIDTH,
     )
     model.train(step < settings.settled_from * settings.steps)
-    got = response(model, stimulus, SESSION)
+    got = model(stimulus, data_key=SESSION)
     loss = poisson_loss(got, retina(stimulus)[:, -got.shape[1] :])
     optimizer.zero_grad()
     loss.backward()

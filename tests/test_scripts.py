@@ -1,4 +1,4 @@
-"""The script that fits the embedded model: its movies, its shortcut, its fit and its file."""
+"""The script that fits the embedded model: its movies, its fit and its file."""
 
 from dataclasses import replace
 
@@ -11,7 +11,6 @@ from openretina_widgets.models.core_readout import build_core_readout
 from openretina_widgets.models.synthetic import SESSION, SyntheticRetina
 from scripts.initial_weights import begin_local
 from scripts.natural_movies import movies
-from scripts.separable import response
 from scripts.train_embedded import (
     Settings,
     checkpoint_of,
@@ -92,29 +91,6 @@ def test_the_first_kernels_are_local_in_space_and_time():
     assert len(peaks.unique()) >= 6
     pixels = second.sum(dim=2).flatten(2).argmax(dim=2)
     assert len(pixels.unique()) >= 20
-
-
-# The shortcut --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("train", [True, False])
-def test_the_response_in_two_steps_is_that_of_the_model(train):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = build_core_readout(hyper_parameters(SMALL, 3)).train(train)
-        for parameter in model.parameters():
-            parameter.data.normal_(0, 0.3)
-    stimulus = some_movies(n=2)[:, :, :37]
-    expected = model(stimulus, data_key=SESSION)
-    got = response(model, stimulus, SESSION)
-    assert expected.std() > 0.01
-    torch.testing.assert_close(got, expected)
-    gradients = [
-        torch.autograd.grad(answer.square().sum(), list(model.parameters()))
-        for answer in (got, expected)
-    ]
-    for mine, theirs in zip(*gradients, strict=True):
-        assert (mine - theirs).abs().max() <= 1e-4 * theirs.abs().max() + 1e-5
 
 
 # The fit -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from openretina_widgets.models._parts import scattered, shown, whole
+from openretina_widgets.models.two_step_convolution import convolve_in_two_steps, pays
 
 _FRAMES_PER_FREQUENCY = 3  # of the temporal basis: keeps it well below the Nyquist limit
 
@@ -111,6 +112,13 @@ class SpaceTimeSeparableConv3d(KernelConv3d):
     def kernel(self) -> torch.Tensor:
         """Return the kernel ``(out, in, time, height, width)``."""
         return self.temporal_kernel()[..., None, None] * self.weight_spatial
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input ``(batch, channel, time, height, width)``, convolved."""
+        if pays(x, self.weight_spatial, self.temporal_kernel_size, self.padding):
+            temporal = self.temporal_kernel()
+            return convolve_in_two_steps(x, self.weight_spatial, temporal, self.padding)
+        return super().forward(x)
 
 
 class TimeIndependentConv3d(KernelConv3d):

@@ -141,6 +141,26 @@ class CoreReadout(CheckpointModel):
         """
         return self.readout(self.core(stimulus), data_key=data_key)
 
+    def responses(
+        self, stimulus: torch.Tensor, data_keys: Sequence[str]
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the responses ``(batch, time, neuron)`` of several sessions, from one core pass.
+
+        Parameters
+        ----------
+        stimulus
+            ``(batch, channel, time, height, width)``.
+        data_keys
+            Sessions to answer for, in this order.
+
+        Raises
+        ------
+        ValueError
+            If there is no such session.
+        """
+        features = self.core(stimulus)
+        return tuple(self.readout(features, data_key=data_key) for data_key in data_keys)
+
 
 def build_core_readout(hyper_parameters: Mapping[str, Any]) -> CoreReadout:
     """Build a model with fresh weights from the hyper-parameters of a ``UnifiedCoreReadout``.

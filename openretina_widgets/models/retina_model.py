@@ -18,6 +18,7 @@ from openretina_widgets.models._checks import (
     spokesman,
 )
 from openretina_widgets.models.card import ModelCard, model_card
+from openretina_widgets.models.core_readout import CoreReadout
 from openretina_widgets.models.data_info import stimulus_and_neurons
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.neuron import ModelIdentity, Neuron, cell_types, of_type
@@ -356,6 +357,38 @@ class RetinaModel(nn.Module):
         """
         self.check_stimulus(stimulus, finite=False)
         return self._answer(stimulus, self.session(data_key))
+
+    def responses(
+        self, stimulus: torch.Tensor, data_keys: Sequence[str]
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the responses of several sessions to a stimulus.
+
+        What the sessions share is worked out once where the model can: the core of a core-readout
+        model. Other models are run once a session.
+
+        Parameters
+        ----------
+        stimulus
+            ``(batch, channel, time, height, width)`` in the model's units.
+        data_keys
+            Sessions to answer for.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            ``(batch, time - lag, neuron)`` of each, in the order of `data_keys`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the stimulus does not fit, or there is no such session.
+        """
+        sessions = [self.session(data_key) for data_key in data_keys]
+        shares = getattr(type(self.module), "forward", None) is CoreReadout.forward
+        if len(sessions) > 1 and shares and isinstance(self.module, CoreReadout):
+            self.check_stimulus(stimulus, finite=False)
+            return self.module.responses(stimulus, sessions)
+        return tuple(self(stimulus, session) for session in sessions)
 
     def _answer(self, stimulus: torch.Tensor, session: str) -> torch.Tensor:
         if self._takes_data_key:

@@ -4,6 +4,7 @@ from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
+from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
 from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep, sweep_steps
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "TuningCurves",
     "experiments",
     "sweep",
+    "sweep_sessions",
     "sweep_steps",
 ]

@@ -101,11 +101,12 @@ class Room:
 def run_batch(
     model: RetinaModel,
     movies: Sequence[torch.Tensor],
-    session: str,
-    neurons: torch.Tensor,
+    wanted: Sequence[tuple[str, torch.Tensor]],
     room: Room,
-) -> np.ndarray:
-    """Return the responses ``(movie, frame, neuron)`` to movies of equal length, on the CPU.
+) -> list[np.ndarray]:
+    """Return the responses ``(movie, frame, neuron)`` of sessions to movies of equal length.
+
+    `wanted` are sessions and the neurons of each. The responses are on the CPU.
 
     The first batch is measured; one that does not fit is halved until it does.
 
@@ -115,17 +116,21 @@ def run_batch(
         If one movie alone does not fit.
     """
     frames = int(movies[0].shape[1])
+    sessions = [session for session, _ in wanted]
     out_of_memory = None
     try:
         with torch.no_grad(), full_float32(room.device), memory_in_words(len(movies), room.device):
             stimulus = torch.stack(list(movies)).to(device=room.device, dtype=model.dtype)
             if room.bytes_per_frame is None:
                 with _meter(room.device) as meter:
-                    response = model(stimulus, session)
+                    responses = model.responses(stimulus, sessions)
                 room.measured(meter.peak + _bytes(stimulus), len(movies), frames)
             else:
-                response = model(stimulus, session)
-            return response[..., neurons].cpu().float().numpy()
+                responses = model.responses(stimulus, sessions)
+            return [
+                response[..., neurons].cpu().float().numpy()
+                for response, (_, neurons) in zip(responses, wanted, strict=True)
+            ]
     except OutOfMemory as error:
         if room.stated and room.bytes_per_frame is not None and "memory_mb" in str(error):
             raise
@@ -141,9 +146,8 @@ def run_batch(
         raise out_of_memory
     room.halved(len(movies), frames)
     half = len(movies) // 2
-    return np.concatenate(
-        [run_batch(model, part, session, neurons, room) for part in (movies[:half], movies[half:])]
-    )
+    parts = [run_batch(model, part, wanted, room) for part in (movies[:half], movies[half:])]
+    return [np.concatenate(both) for both in zip(*parts, strict=True)]
 
 
 def _free(device: torch.device) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -161,7 +162,39 @@ def sweep_steps(
     OutOfMemory
         From a step, if one condition alone does not fit.
     """
-    face = as_retina_model(model)
+    recording, room = prepared(
+        as_retina_model(model),
+        experiment,
+        neurons=neurons,
+        data_key=data_key,
+        centres=centres,
+        repeats=repeats,
+        noise=noise,
+        spikes_per_unit=spikes_per_unit,
+        seed=seed,
+        controls=controls,
+        memory_mb=memory_mb,
+        batch=batch,
+    )
+    return _steps(recording, room)
+
+
+def prepared(
+    face: RetinaModel,
+    experiment: Experiment,
+    *,
+    neurons: Sequence[int] | int | None = None,
+    data_key: str | None = None,
+    centres: np.ndarray | Sequence[Sequence[float]] | None = None,
+    repeats: int = 1,
+    noise: Noise = None,
+    spikes_per_unit: float = 10.0,
+    seed: int = 0,
+    controls: Sequence[str] | str = (),
+    memory_mb: float | None = None,
+    batch: int | None = None,
+) -> tuple[Recording, Room]:
+    """Check the arguments of `sweep_steps`, and return what the responses are gathered in."""
     if not isinstance(experiment, Experiment):
         raise TypeError(
             f"experiment: expected an Experiment, such as experiments.drifting_gratings(), got "
@@ -210,37 +243,12 @@ def sweep_steps(
         seed=int(seed),
         notes=about_places,
     )
-    return _steps(recording, Room.of(face.device, memory_mb, batch))
+    return recording, Room.of(face.device, memory_mb, batch)
 
 
 def _steps(recording: Recording, room: Room) -> SweepSteps:
-    model, session = recording.model, recording.session
-    index = torch.tensor([*recording.neurons, *recording.linear], device=model.device)
-    groups = _groups(recording)
-    shown = [c for c in recording.controls if c not in (BLANK, LINEAR)]
-    total = len(recording.experiment) * len(groups) * (1 + len(shown))
-    done, duration = 0, 0.0
-    showings = ((len(s.stimulus), s) for s in _showings(recording, groups, shown))
-    with frozen(model):
-        batches = grouped(showings, room)
-        while True:
-            since = time.perf_counter()
-            if (next_batch := next(batches, None)) is None:
-                break
-            frames, batch = next_batch
-            movies = [one.stimulus.movie for one in batch]
-            needs_grey = not recording.has_grey(frames)
-            if needs_grey:
-                movies.insert(0, recording.grey(frames))
-            responses = run_batch(model, movies, session, index, room)
-            if needs_grey:
-                recording.take_grey(frames, responses[0])
-                responses = responses[1:]
-            for one, response in zip(batch, responses, strict=True):
-                recording.take(one.index, one.stimulus, one.columns, one.control, response)
-            done += len(batch)
-            duration += time.perf_counter() - since
-            recording.duration_s = duration
+    with closing(recorded([recording], room)) as batches:
+        for done, total, batch, (responses,) in batches:
             plainly = [k for k, one in enumerate(batch) if not one.control]
             yield SweepStep(
                 done,
@@ -251,6 +259,52 @@ def _steps(recording: Recording, room: Room) -> SweepSteps:
                 recording,
             )
     return recording.curves()
+
+
+def recorded(
+    recordings: Sequence[Recording], room: Room
+) -> Generator[tuple[int, int, list[_Showing], list[np.ndarray]], None, None]:
+    """Show an experiment, and yield how far it is, a finished batch and each one's responses.
+
+    The recordings are of sessions of one model that see the same movies.
+    """
+    first = recordings[0]
+    model = first.model
+    wanted = [
+        (one.session, torch.tensor([*one.neurons, *one.linear], device=model.device))
+        for one in recordings
+    ]
+    groups = _groups(first)
+    shown = [c for c in first.controls if c not in (BLANK, LINEAR)]
+    total = len(first.experiment) * len(groups) * (1 + len(shown))
+    done, duration = 0, 0.0
+    showings = ((len(s.stimulus), s) for s in _showings(first, groups, shown))
+    with frozen(model):
+        batches = grouped(showings, room)
+        while True:
+            since = time.perf_counter()
+            if (next_batch := next(batches, None)) is None:
+                break
+            frames, batch = next_batch
+            movies = [one.stimulus.movie for one in batch]
+            needs_grey = not first.has_grey(frames)
+            if needs_grey:
+                movies.insert(0, first.grey(frames))
+            answers = run_batch(model, movies, wanted, room)
+            if needs_grey:
+                for recording, responses in zip(recordings, answers, strict=True):
+                    recording.take_grey(frames, responses[0])
+                answers = [responses[1:] for responses in answers]
+            for recording, responses in zip(recordings, answers, strict=True):
+                for one, response in zip(batch, responses, strict=True):
+                    every = np.arange(len(recording.neurons))
+                    columns = every if recording.centres is None else one.columns
+                    recording.take(one.index, one.stimulus, columns, one.control, response)
+            done += len(batch)
+            duration += time.perf_counter() - since
+            for recording in recordings:
+                recording.duration_s = duration
+            yield done, total, batch, answers
 
 
 def _showings(
