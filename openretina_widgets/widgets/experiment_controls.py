@@ -132,3 +132,8 @@ def condition_of(
         places = np.unravel_index(flat, [len(axis) for axis in others])
         best = {axis.name: axis.values[place] for axis, place in zip(others, places, strict=True)}
     return condition | {name: float(at.get(name, value)) for name, value in best.items()}
+
+
+def value_in_words(value: float, unit: str) -> str:
+    """Return a value of an axis as a person writes it."""
+    return f"{value:.4g}{unit if unit == '°' else f' {unit}' if unit else ''}".replace("-", "−")

@@ -23,12 +23,13 @@ from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep_s
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.curve_view import CurveView
 from openretina_widgets.widgets.experiment_controls import TITLES
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_designer import shared_selection
 from openretina_widgets.widgets.transport import MainLoop
-from openretina_widgets.widgets.tuning_parts import ConditionView, CurveView, SweepButtons
+from openretina_widgets.widgets.tuning_parts import ConditionView, SweepButtons
 
 _HINT = "Press Run to measure the tuning of every neuron."
 _PAUSED = "Paused. Press Resume to go on, or Step for one more condition."
@@ -68,7 +69,7 @@ class TuningExplorer(Composition):
     job : Job or None
         The run that is going on, or the last one.
     selection : Selection
-    plot : TuningPlot
+    plot : TuningPlot or TuningMap
     traces : TracePlot
     player : StimulusPlayer
 
@@ -159,7 +160,10 @@ class TuningExplorer(Composition):
 
     @property
     def plot(self) -> Any:
-        """The plot of the tuning curves; its `clicked` is the condition that is shown."""
+        """The plot of the tuning, a `TuningMap` for green against UV contrast.
+
+        Its `clicked` is the condition that is shown.
+        """
         return self._curve.plot
 
     @property
@@ -319,7 +323,7 @@ class TuningExplorer(Composition):
     def _show_condition(self) -> None:
         """Show the stimulus of the chosen point, and the responses to it."""
         measured = self._curves if self._is_measured else None
-        self._condition.show_point(self.plot.clicked or 0, self._curve.held, self._curves, measured)
+        self._condition.show_point(self._curve.point, self._curve.held, self._curves, measured)
 
     # From the run, on the loop ---------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The parts of the tuning explorer: its buttons, its curves, and the condition that is shown."""
+"""The parts of the tuning explorer: its buttons, and the condition that is shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import ipywidgets as ipw
 import numpy as np
@@ -18,15 +18,12 @@ from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Condition, Experiment
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
-from openretina_widgets.widgets.curve_content import MOST_CURVES, Curve
 from openretina_widgets.widgets.experiment_controls import (
-    along_main,
     condition_of,
     held_parameters,
     holding,
-    main_axis,
+    value_in_words,
 )
-from openretina_widgets.widgets.measures_table import table
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
 from openretina_widgets.widgets.selection import Selection
@@ -35,17 +32,6 @@ from openretina_widgets.widgets.stimulus_designer import draw_response, player_l
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.trace_plot import TracePlot
 from openretina_widgets.widgets.transport import MainLoop
-from openretina_widgets.widgets.tuning_plot import TuningPlot
-
-_PREFERRED = {
-    "direction": "preferred_direction",
-    "orientation": "preferred_orientation",
-    "diameter": "preferred_diameter",
-}
-_SELECTIVITY = {"direction": "dsi", "orientation": "osi"}
-_LEAST_INDEX = 0.1  # an angle that a neuron hardly prefers is not marked
-_FREQUENCIES = ("spatial_frequency", "temporal_frequency")
-_BEST = "best of each neuron"
 
 
 class SweepButtons(ipw.HBox):
@@ -67,140 +53,6 @@ class SweepButtons(ipw.HBox):
         self.pause.disabled = self.stop.disabled = state == "idle"
         self.pause.description = "Resume" if state == "paused" else "Pause"
         self.pause.icon = "play" if state == "paused" else "pause"
-
-
-class CurveView(Composition):
-    """The tuning curves of the chosen neurons, with indices and fits in words.
-
-    Parameters
-    ----------
-    selection
-        Whose neurons are drawn.
-    on_point
-        Called with nothing when a point is chosen, or what the other axes are held at.
-    """
-
-    def __init__(self, selection: Selection, *, on_point: Callable[[], object]) -> None:
-        self._selection, self._on_point = selection, on_point
-        self.plot = TuningPlot(title="Tuning")
-        self.words = ipw.HTML(layout=ipw.Layout(width="100%", overflow="auto"))
-        self.at = ipw.VBox(layout=ipw.Layout(width="auto"))
-        self._held: dict[str, ipw.Dropdown] = {}
-        self._newest: tuple[TuningCurves | None, dict[str, Any]] = (None, {})
-        super().__init__((self.plot,), layout=ipw.Layout(flex="1 1 320px", min_width="0"))
-        self.plot.observe(lambda _: on_point(), "clicked")
-
-    @property
-    def held(self) -> dict[str, float]:
-        """Value of each axis that is not the curve's own, where one is chosen."""
-        found = {name: menu.value for name, menu in self._held.items()}
-        return {name: value for name, value in found.items() if value != _BEST}
-
-    def prepare(self, experiment: Experiment) -> None:
-        """Fix the axes for an experiment, and take curves away."""
-        axis = main_axis(experiment)
-        self._newest = (None, {})
-        others = [one for one in experiment.axes if one is not axis]
-        before = self.held
-        old, self._held = list(self._held.values()), {
-            one.name: ipw.Dropdown(
-                description=f"At {one.name.replace('_', ' ')}",
-                options=[(_BEST, _BEST), *((_value(v, one.unit), float(v)) for v in one.values)],
-                value=before.get(one.name) if before.get(one.name) in one.values else _BEST,
-                layout=ipw.Layout(width="auto", min_width="0"),
-                style={"description_width": "138px"},
-            )
-            for one in others
-        }  # fmt: skip
-        self.at.children = tuple(self._held.values())
-        for menu in old:
-            for part in (menu.layout, menu.style, menu):
-                part.close()
-        for menu in self._held.values():
-            menu.observe(lambda _: self._held_changed(), "value")
-        single = len(axis) == 1
-        self.plot.layout.display = "none" if single else None
-        self.plot.title = experiment.title
-        self.plot.prepare(
-            axis,
-            kind="polar" if experiment.polar else "cartesian",
-            period=180 if axis.name == "orientation" else 360,
-            names=self._selection.labels[:MOST_CURVES],
-        )
-        self.words.value = ""
-
-    def draw(self, curves: TuningCurves | None, measured: dict[str, Any]) -> None:
-        """Draw what is known of the chosen neurons."""
-        self._newest = (curves, measured)
-        if curves is None or curves.data_key != self._selection.data_key:
-            self.plot.draw(
-                [Curve(name, np.full(len(self.plot.axis), np.nan)) for name in self._labels]
-            )
-            return
-        neurons = self._selection.neurons[:MOST_CURVES]
-        columns = [curves.column(neuron) for neuron in neurons]
-        main = main_axis(curves)
-        responses = along_main(curves, curves.responses, self.held)
-        errors = None
-        if curves.repeats is not None and len(curves.repeats) > 1:
-            spread = curves.repeats.std(axis=0, ddof=1) / np.sqrt(len(curves.repeats))
-            errors = along_main(curves, spread, self.held)
-        others = {axis.name for axis in curves.axes} - {main.name}
-        at_best = not others & set(self.held)  # what was fitted, and has its indices
-        fitted = self._fit(main, measured) if at_best else None
-        preferred = self._preferred(main.name, measured) if at_best else None
-        drawn = [
-            Curve(
-                name,
-                responses[:, column],
-                errors=None if errors is None else errors[:, column],
-                fit=None if fitted is None else (fitted[0], fitted[1][:, column]),
-                preferred=None if preferred is None else float(preferred[column]),
-            )
-            for name, column in zip(self._labels, columns, strict=True)
-        ]
-        baseline = float(curves.baseline[columns[0]]) if len(columns) == 1 else None
-        self.plot.draw(drawn, baseline=baseline)
-        if measured.get("measures"):
-            self.words.value = table(
-                measured["measures"],
-                measured["fits"],
-                main=main.name,
-                columns=columns,
-                names=self._labels,
-            )
-
-    @property
-    def _labels(self) -> tuple[str, ...]:
-        return self._selection.labels[:MOST_CURVES]
-
-    def _preferred(self, main: str, measured: dict[str, Any]) -> np.ndarray | None:
-        measures, fits = measured.get("measures", {}), measured.get("fits", {})
-        if main in _FREQUENCIES and main in fits:
-            return np.asarray(fits[main].value("preferred").values)
-        if _PREFERRED.get(main) not in measures:
-            return None
-        values = np.asarray(measures[_PREFERRED[main]].values)
-        if main in _SELECTIVITY:
-            return np.where(measures[_SELECTIVITY[main]].values >= _LEAST_INDEX, values, np.nan)
-        return values
-
-    def _fit(self, main: Any, measured: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
-        fit = measured.get("fits", {}).get(main.name)
-        if fit is None or not np.isfinite(fit.parameters).any():
-            return None
-        low, high = float(main.values.min()), float(main.values.max())
-        if main.unit == "°":
-            x = np.linspace(0.0, 180.0 if main.name == "orientation" else 360.0, 121)
-        elif low > 0:
-            x = np.geomspace(low, high, 81)
-        else:
-            x = np.linspace(low, high, 81)
-        return x, fit.predict(x)
-
-    def _held_changed(self) -> None:
-        self.draw(*self._newest)
-        self._on_point()
 
 
 @dataclass(frozen=True, eq=False)
@@ -372,16 +224,12 @@ class ConditionView(Composition):
 def _condition_in_words(question: _Question) -> str:
     units = {axis.name: axis.unit for axis in question.experiment.axes}
     parts = [
-        f"{name.replace('_', ' ')} {_value(value, units[name])}"
+        f"{name.replace('_', ' ')} {value_in_words(value, units[name])}"
         for name, value in question.condition.items()
         if name in units
     ]
     where = ", on the leading neuron's receptive field" if "centre" in question.condition else ""
     return ", ".join(parts) + where
-
-
-def _value(value: float, unit: str) -> str:
-    return f"{value:.4g}{unit if unit == '°' else f' {unit}' if unit else ''}".replace("-", "−")
 
 
 def _button(description: str, icon: str, tooltip: str, *, style: str = "") -> ipw.Button:

@@ -15,6 +15,8 @@ from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.experiment_controls import held_parameters, holding
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.tuning_explorer import TuningExplorer
+from openretina_widgets.widgets.tuning_map import TuningMap
+from openretina_widgets.widgets.tuning_plot import TuningPlot
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -226,3 +228,39 @@ async def test_close_leaves_nothing(synthetic: RetinaModel) -> None:
         explorer.experiment = name
         await explorer.start()
         explorer.close()
+
+
+async def test_green_against_uv_is_a_map_and_a_cell_shows_its_stimulus(
+    synthetic: RetinaModel,
+) -> None:
+    explorer = TuningExplorer(synthetic, experiment="chromatic")
+    cell = next(t for t in synthetic.module.ground_truth if "opponent" in t.cell_type)
+    explorer.selection.choose([cell.index, 3])
+    assert isinstance(explorer.plot, TuningMap)
+    job = explorer.start(paused=True)
+    job.step(7)
+    await until(lambda: explorer._curves is not None and explorer._curves.finished == 7 / 25)
+    shown = explorer.plot._content["maps"][0]
+    assert sum(level > 0 for level in shown["levels"]) == 7  # it grows cell by cell
+    job.resume()
+    curves = await job
+    opponent, other = explorer.plot._content["maps"]
+    assert opponent["values"] == pytest.approx(
+        curves.responses[..., cell.index].ravel(), rel=1e-3, abs=1e-4
+    )
+    assert other["values"] == pytest.approx(curves.responses[..., 3].ravel(), rel=1e-3, abs=1e-4)
+    best = np.unravel_index(np.argmax(opponent["values"]), (5, 5))
+    assert best[0] < 2 < best[1]  # green OFF and UV ON: the opponent quadrant
+    explorer.plot.clicked = 1 * 5 + 4
+    condition = explorer._condition
+    await until(lambda: not condition.busy)
+    assert condition.stimulus is not None
+    parameters = condition.stimulus.parameters
+    assert (parameters["green"], parameters["uv"]) == (-0.5, 1.0)
+    answer = explorer.traces._content["curves"][0]["values"]
+    expected = curves.traces[1, 4, : len(answer), cell.index]
+    assert answer == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    explorer.experiment = "contrast"
+    assert isinstance(explorer.plot, TuningPlot)
+    assert set(explorer._curve._held) == {"direction"}
+    explorer.close()

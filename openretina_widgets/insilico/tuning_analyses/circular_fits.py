@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from openretina_widgets.insilico.tuning_analyses.fit import (
+    RESPONSE_UNIT,
     Curve,
     Fit,
     finish,
@@ -50,7 +51,8 @@ def fit_von_mises(responses: Any, angles_deg: Any, *, period_deg: float = 360.0)
 
     ``B + A exp(κ (cos(θ − θ0) − 1))``, θ in radians over the period, and for direction a second
     lobe of the same width half a turn away. The half width is that at which a lobe alone has
-    fallen half way from its peak to its trough.
+    fallen half way from its peak to its trough. The preferred angle is not determined where its
+    standard error exceeds a quarter of the period: a flat curve has none.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def fit_von_mises(responses: Any, angles_deg: Any, *, period_deg: float = 360.0)
     sizes = ["baseline", "amplitude", "null_amplitude"][: 1 + lobes]
     return finish(
         "von Mises",
-        {"preferred": "°", "half_width": "°", "kappa": "", **dict.fromkeys(sizes, "a.u.")},
+        {"preferred": "°", "half_width": "°", "kappa": "", **dict.fromkeys(sizes, RESPONSE_UNIT)},
         solved,
         derive,
         curve,
@@ -125,4 +127,5 @@ def fit_von_mises(responses: Any, angles_deg: Any, *, period_deg: float = 360.0)
             **dict.fromkeys(("half_width", "kappa", *sizes), none | sides),
         },
         scales=("half_width", "kappa"),
+        cyclic={"preferred": period_deg},
     )

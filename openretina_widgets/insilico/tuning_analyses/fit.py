@@ -19,6 +19,8 @@ from openretina_widgets.insilico.tuning_analyses.measure import (
 
 Curve = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+RESPONSE_UNIT = "a.u."
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -112,6 +114,7 @@ class Solved:
     covariance: np.ndarray
     at_bound: np.ndarray
     r_squared: np.ndarray
+    span: np.ndarray
     undefined: dict[str, np.ndarray]
 
 
@@ -153,7 +156,7 @@ def solve(
         )
         parameters[rows], covariance[rows] = found.parameters, found.covariance
         at_bound[rows], r_squared[rows] = found.at_bound, found.r_squared
-    return Solved(parameters, covariance, at_bound, r_squared, undefined)
+    return Solved(parameters, covariance, at_bound, r_squared, span, undefined)
 
 
 def _at(curve: Curve, x: np.ndarray) -> Model:
@@ -169,13 +172,16 @@ def finish(
     *,
     undetermined: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     scales: tuple[str, ...] = (),
+    cyclic: Mapping[str, float] | None = None,
     shapes: np.ndarray | None = None,
 ) -> Fit:
     """Return what the parameters mean, with errors, leaving out what is not determined.
 
     `columns` are names and units of the values that `derive` makes of the parameters;
     `undetermined` says of some columns why and where they are NaN. A column of `scales` is a
-    positive number that is not determined when its error is larger than itself.
+    positive number that is not determined when its error is larger than itself; one of `cyclic`
+    when it exceeds a quarter of its period, and one in the unit of the response, of either sign and
+    0 perhaps, when it exceeds the range of the responses.
     """
     n = len(solved.parameters)
     with np.errstate(all="ignore"):
@@ -199,10 +205,17 @@ def finish(
             f"not determined: {words}": where
             for words, where in (undetermined or {}).get(name, {}).items()
         }
+        most: dict[str, Any] = {}
         if name in scales:
+            most["is larger than itself"] = np.abs(values[:, column])
+        if name in (cyclic or {}):
+            most["exceeds a quarter of the period"] = (cyclic or {})[name] / 4
+        if unit == RESPONSE_UNIT:
+            most["exceeds the range of the responses"] = solved.span
+        for words, largest in most.items():
             with np.errstate(invalid="ignore"):
-                wide = errors[:, column] > np.abs(values[:, column])
-            why["not determined: its standard error is larger than itself"] = wide
+                wide = errors[:, column] > largest
+            why[f"not determined: its standard error {words}"] = wide
         measures[name] = measure(name, values[:, column], why, unit=unit)
     final = np.stack([found.values for found in measures.values()], axis=1)
     return Fit(

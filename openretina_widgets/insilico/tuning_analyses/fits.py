@@ -12,6 +12,7 @@ import numpy as np
 
 from openretina_widgets.insilico.tuning_analyses.circular_fits import fit_von_mises
 from openretina_widgets.insilico.tuning_analyses.fit import (
+    RESPONSE_UNIT,
     Fit,
     finish,
     prepared,
@@ -101,12 +102,12 @@ def fit_naka_rushton(responses: Any, contrasts: Any) -> Fit:
     }
     return finish(
         "Naka–Rushton",
-        {"r0": "a.u.", "rmax": "a.u.", "c50": "", "exponent": ""},
+        {"r0": RESPONSE_UNIT, "rmax": RESPONSE_UNIT, "c50": "", "exponent": ""},
         solved,
         lambda p: p,
         _naka_rushton,
         undetermined={"c50": unsaturated, "rmax": unsaturated},
-        scales=("c50",),
+        scales=("c50", "exponent"),
     )
 
 
@@ -204,11 +205,13 @@ def fit_log_gaussian(
     }
     # A neuron that frequency only suppresses has no height.
     none = {"no response above baseline": solved.parameters[:, 1] <= 0}
+    with np.errstate(invalid="ignore"):
+        none["the curve fits worse than a constant"] = solved.r_squared < 0
     columns = {"preferred": edge, "low_cutoff": low_words, "high_cutoff": high_words}
     return finish(
         "log-Gaussian",
         {
-            "height": "a.u.",
+            "height": RESPONSE_UNIT,
             "preferred": unit,
             "low_cutoff": unit,
             "high_cutoff": unit,
@@ -295,7 +298,7 @@ def fit_area_summation(
         flat = poor | {"no surround": ks <= 0.01 * kc}
         outer = flat | {"wider than the largest spot": sigma * ratio_found > d.max()}
         tied = poor | {"centre and surround cannot be told apart": ratio_found <= 1.05}
-    names = {"centre_gain": "a.u.", "surround_gain": "a.u."}
+    names = {"centre_gain": RESPONSE_UNIT, "surround_gain": RESPONSE_UNIT}
     return finish(
         "area summation",
         names | {"centre_sigma": unit, "surround_sigma": unit},

@@ -278,11 +278,59 @@ def test_noise_and_suppression_never_give_a_wild_number(fit, x):
     np.testing.assert_array_less(np.abs(found.values[known]), 1e3)
 
 
+def nearly_flat(n: int, repeats: int = 200) -> np.ndarray:
+    return 1 + 1e-3 * np.random.default_rng(0).standard_normal((n, repeats))
+
+
+@pytest.mark.parametrize("period", [360.0, 180.0])
+def test_an_angle_as_uncertain_as_the_circle_is_not_determined(period):
+    found = fit_von_mises(nearly_flat(8), EIGHT * period / 360, period_deg=period)
+    angle, errors = found.value("preferred"), found.errors[:, 0]
+    lost = np.isnan(angle.values)
+    assert lost.sum() > 20
+    assert (errors[~lost] <= period / 4).all()
+    words = "not determined: its standard error exceeds a quarter of the period"
+    assert {angle.reasons[k] for k in np.flatnonzero(lost)} == {words}
+    sharp = von_mises(EIGHT, 77.0, 2.0, 1.0, 1e-3, 3e-4)[:, None]  # small, but without noise
+    assert fit_von_mises(sharp, EIGHT).values[0, 0] == pytest.approx(77.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        fit_von_mises(nearly_flat(8), EIGHT),
+        fit_von_mises(nearly_flat(8), EIGHT / 2, period_deg=180.0),
+        fit_naka_rushton(nearly_flat(8), CONTRASTS),
+        fit_log_gaussian(nearly_flat(8), OCTAVES),
+        fit_log_gaussian(nearly_flat(8), OCTAVES, baseline=1.0),
+        fit_area_summation(nearly_flat(8), DIAMETERS),
+        fit_area_summation(nearly_flat(8), DIAMETERS, baseline=1.0),
+    ],
+    ids=lambda found: found.kind,
+)
+def test_a_nearly_flat_curve_has_no_wild_error(found):
+    """In the unit of the response, no error is beyond what all responses span."""
+    span = np.ptp(nearly_flat(8), axis=0)
+    for column, unit in enumerate(found.units):
+        errors = found.errors[:, column]
+        if unit == "a.u.":
+            assert not (errors > span).any(), found.names[column]
+        elif unit != "°":
+            assert not (errors > np.abs(found.values[:, column])).any(), found.names[column]
+
+
+def test_a_curve_that_fits_worse_than_a_constant_tells_nothing():
+    found = fit_log_gaussian(nearly_flat(8), OCTAVES)  # far above its baseline, 0
+    assert (found.r_squared < 0).all()
+    assert np.isnan(found.values[:, 1:]).all()
+    assert "fits worse than a constant" in found.value("preferred").reasons[0]
+
+
 def test_one_lobe_of_direction_is_the_preferred_one():
     """The larger lobe, also where the fit began at the other one."""
     rates = np.random.default_rng(0).exponential(size=(8, 300))
     found = fit_von_mises(rates, EIGHT)
-    known = np.isfinite(found.value("null_amplitude").values)
+    known = np.isfinite(found.values[:, -2:]).all(axis=1)
     assert known.sum() > 20
     assert (
         found.value("amplitude").values[known] >= found.value("null_amplitude").values[known]

@@ -1,0 +1,365 @@
+// Responses to a grid of two parameters as coloured cells, one map a neuron, each with its bar.
+// Python decides numbers, limits, colours and words; this module draws them as SVG, which follows
+// the colours of the page, and tells Python which cell was chosen.
+// It follows the text of canvas.js, which has the functions that are not defined here.
+
+/**
+ * `edges` has the two ends of each value's cell; a cell is `index along x * y.values.length + index
+ * along y`. Level 0 is a cell without response; null limits are those of a map without any.
+ * @typedef {{label: string, colour: string, values: number[], edges: [number, number][]}} Axis
+ * @typedef {{name: string, values: (number|null)[], levels: number[],
+ *   limits: [number, number] | null, baseline: number | null}} ResponseMap
+ * @typedef {{version: number, x: Axis, y: Axis, unit: string, maps: ResponseMap[], note: string,
+ *   words: string}} Content
+ * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
+ *   off: Function}} Model
+ */
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { left: 66, right: 96, top: 28, bottom: 48 };
+const BAR = { gap: 16, width: 14, steps: 85 };
+const NARROW = 560; // CSS pixels, below which maps are one below the other
+const SMALL = 0.85; // height of one of several maps
+
+/** An element of a drawing. @returns {any} */
+function draw(/** @type {string} */ tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
+  node.append(...children);
+  return node;
+}
+
+const text = (words, attributes) => {
+  const node = draw("text", attributes);
+  node.textContent = words;
+  return node;
+};
+
+const at = (/** @type {number} */ number) => number.toFixed(1);
+
+/** A tick's label: 0.625 stays what it is. */
+const tickWords = (/** @type {number} */ number) =>
+  String(Number(number.toPrecision(5))).replace("-", "−");
+
+/** Values whose labels do not touch; `room` is what one takes. */
+function spaced(/** @type {number[]} */ values, place, room) {
+  let end = -Infinity;
+  return values
+    .map((value) => [place(value), value])
+    .sort(([a], [b]) => a - b)
+    .filter(([spot, value]) => {
+      const half = room(value) / 2;
+      if (spot - half < end) return false;
+      end = spot + half;
+      return true;
+    })
+    .map(([, value]) => value);
+}
+
+/** Where a map is drawn: `left`, `top` and `side` of its square. */
+function boxes(/** @type {number} */ n, /** @type {number} */ width, /** @type {number} */ height) {
+  const columns = n > 1 && width >= NARROW ? 2 : 1;
+  const [wide, high] = [width / columns, n > 1 ? height * SMALL : height];
+  const side = Math.max(60, Math.min(
+    wide - MARGIN.left - MARGIN.right, high - MARGIN.top - MARGIN.bottom,
+  ));
+  const spare = Math.max(0, (wide - side - MARGIN.left - MARGIN.right) / 2);
+  const places = Array.from({ length: n }, (_, k) => ({
+    left: (k % columns) * wide + spare + MARGIN.left,
+    top: Math.floor(k / columns) * high + MARGIN.top,
+    side,
+  }));
+  return { places, height: Math.ceil(n / columns) * high };
+}
+
+/** From values to places within a square, the first axis to the right, the second upwards. */
+function scalesOf(/** @type {Content} */ { x, y }, { left, top, side }) {
+  const ends = (axis) => [Math.min(...axis.edges.flat()), Math.max(...axis.edges.flat())];
+  const [[x0, x1], [y0, y1]] = [ends(x), ends(y)];
+  return {
+    right: (value) => left + ((value - x0) / (x1 - x0)) * side,
+    up: (value) => top + side - ((value - y0) / (y1 - y0)) * side,
+  };
+}
+
+/** Place and size of a cell, as attributes. */
+function cellBox(/** @type {Content} */ { x, y }, { right, up }, /** @type {number} */ cell) {
+  const n = y.values.length;
+  const [[a, b], [c, d]] = [x.edges[Math.floor(cell / n)], y.edges[cell % n]];
+  return {
+    x: at(right(a)), y: at(up(d)), width: at(right(b) - right(a)), height: at(up(c) - up(d)),
+  };
+}
+
+function axesNodes(/** @type {Content} */ { x, y }, { right, up }, { left, top, side }) {
+  const nodes = [];
+  const bottom = top + side;
+  const shown = (axis, place, room) => spaced(axis.values, place, room);
+  for (const value of shown(x, right, (v) => 7.2 * tickWords(v).length + 8)) {
+    const spot = at(right(value));
+    nodes.push(draw("path", { class: "orw-map-axis", d: `M${spot},${at(bottom)}v5` }));
+    nodes.push(text(tickWords(value), { x: spot, y: at(bottom + 18), "text-anchor": "middle" }));
+  }
+  for (const value of shown(y, up, () => 18)) {
+    const spot = at(up(value));
+    nodes.push(draw("path", { class: "orw-map-axis", d: `M${at(left)},${spot}h-5` }));
+    nodes.push(text(tickWords(value), {
+      x: at(left - 9), y: spot, dy: "0.35em", "text-anchor": "end",
+    }));
+  }
+  const frame = { x: at(left), y: at(top), width: at(side), height: at(side) };
+  nodes.push(draw("rect", { class: "orw-map-frame", ...frame }));
+  const label = (axis, more) => text(axis.label, {
+    class: "orw-map-label", "text-anchor": "middle",
+    ...(axis.colour ? { style: `fill: ${axis.colour}` } : {}), ...more,
+  });
+  nodes.push(label(x, { x: at(left + side / 2), y: at(bottom + 38) }));
+  nodes.push(label(y, { transform: `translate(${at(left - 50)},${at(top + side / 2)}) rotate(-90)` }));
+  return nodes;
+}
+
+function barNodes(/** @type {ResponseMap} */ map, unit, colourOf, { left, top, side }) {
+  const spot = left + side + BAR.gap;
+  const nodes = [];
+  const step = side / BAR.steps;
+  for (let k = 0; k < BAR.steps; k++) {
+    nodes.push(draw("rect", {
+      x: at(spot), y: at(top + side - (k + 1) * step), width: BAR.width, height: at(step + 0.6),
+      fill: colourOf(Math.round(1 + (254 * k) / (BAR.steps - 1))),
+    }));
+  }
+  const frame = { x: at(spot), y: at(top), width: BAR.width, height: at(side) };
+  nodes.push(draw("rect", { class: "orw-map-frame", ...frame }));
+  const [low, high] = map.limits ?? [0, 1];
+  const up = (value) => top + side - ((value - low) / (high - low)) * side;
+  const ticks = map.limits ? [low, ...(low < 0 && high > 0 ? [0] : [(low + high) / 2]), high] : [];
+  for (const tick of spaced(ticks, up, () => 18)) {
+    nodes.push(text(tickWords(tick), { x: at(spot + BAR.width + 7), y: at(up(tick)), dy: "0.35em" }));
+  }
+  if (map.limits && map.baseline !== null) {
+    const d = `M${at(spot - 4)},${at(up(map.baseline))}h${BAR.width + 8}`;
+    nodes.push(draw("path", { class: "orw-map-halo", d }), draw("path", { class: "orw-map-grey", d }));
+  }
+  nodes.push(text(`response (${unit})`, {
+    class: "orw-map-label", "text-anchor": "middle",
+    transform: `translate(${at(spot + BAR.width + 58)},${at(top + side / 2)}) rotate(-90)`,
+  }));
+  return nodes;
+}
+
+/** A ring at grey, where both parameters are 0. */
+function greyNodes(scales, { left, top, side }) {
+  const [cx, cy] = [scales.right(0), scales.up(0)];
+  if (!(cx >= left && cx <= left + side && cy >= top && cy <= top + side)) return [];
+  const ring = { cx: at(cx), cy: at(cy), r: 6 };
+  return [
+    draw("circle", { class: "orw-map-halo", ...ring }),
+    draw("circle", { class: "orw-map-grey", ...ring }),
+  ];
+}
+
+class MapView {
+  /** @param {Model} model @param {HTMLElement} el */
+  constructor(model, el) {
+    this.model = model;
+    this.removed = new AbortController();
+    this.hovered = null;
+    this.frames = [];
+    this.root = makeElement("div", "orw-map", { tabIndex: 0 });
+    this.root.setAttribute("role", "group");
+    this.root.dataset.lmSuppressShortcuts = "true";
+    this.title = makeElement("div", "orw-map-title");
+    this.stage = makeElement("div", "orw-map-stage");
+    this.message = makeElement("div", "orw-map-message");
+    this.drawing = draw("svg", { role: "img" });
+    this.stage.append(this.drawing, this.message);
+    this.note = makeElement("div", "orw-map-note");
+    this.readout = makeElement("div", "orw-map-readout");
+    this.readout.setAttribute("role", "status");
+    this.root.append(this.title, this.stage, this.note, this.readout);
+    el.append(this.root);
+    const { signal } = this.removed;
+    const on = (node, name, act) => node.addEventListener(name, act, { signal });
+    on(this.drawing, "click", (event) => this.choose(this.under(event)));
+    on(this.drawing, "pointermove", (event) => this.hover(this.under(event)));
+    on(this.drawing, "pointerleave", () => this.hover(null));
+    on(this.root, "keydown", (event) => this.onKey(event));
+    this.watcher = new ResizeObserver(() => this.schedule());
+    this.watcher.observe(this.stage);
+    this.schedule();
+  }
+
+  /** @returns {Content} */
+  get content() { return this.model.get("_content"); }
+
+  /** Whether a cell has a response, and can be chosen. */
+  knows(/** @type {number | null} */ cell) {
+    return cell !== null && this.content.maps.some((map) => map.values[cell] != null);
+  }
+
+  schedule() {
+    if (this.animation || this.removed.signal.aborted) return;
+    this.animation = requestAnimationFrame(() => {
+      this.animation = 0;
+      this.paint();
+    });
+  }
+
+  paint() {
+    const { model, content } = this;
+    const { x, y, maps, unit } = content;
+    say(this.title, model.get("title"));
+    this.title.hidden = !model.get("title");
+    say(this.note, content.note);
+    const empty = !maps.some((map) => map.limits);
+    say(this.message, empty ? model.get("placeholder") : "");
+    const words = empty ? model.get("placeholder") : content.words;
+    for (const node of [this.root, this.drawing]) {
+      node.setAttribute("aria-label", `${model.get("title") || "Responses"}: ${words}`);
+    }
+    const width = this.stage.clientWidth;
+    const found = boxes(Math.max(1, maps.length), width, model.get("height"));
+    this.stage.style.height = `${found.height}px`;
+    if (width < 60) return; // not laid out yet: the observer calls again
+    const table = model.get("_colours");
+    const colourOf = (level) =>
+      `rgb(${[0, 1, 2].map((k) => table.getUint8(3 * level + k)).join(",")})`;
+    const nodes = [];
+    this.frames = [];
+    if (x.values.length && y.values.length) {
+      maps.forEach((map, k) => {
+        const place = found.places[k];
+        const scales = scalesOf(content, place);
+        this.frames.push(scales);
+        const cells = map.levels.map((level, cell) => draw("rect", {
+          class: level ? "orw-map-cell" : "orw-map-unknown", ...cellBox(content, scales, cell),
+          ...(level ? { fill: colourOf(level) } : {}),
+        }));
+        nodes.push(draw("g", { class: "orw-map-one" },
+          ...cells, ...axesNodes(content, scales, place), ...greyNodes(scales, place),
+          ...barNodes(map, unit, colourOf, place),
+          text(map.name, { class: "orw-map-name", x: at(place.left), y: at(place.top - 10) }),
+        ));
+      });
+    }
+    const size = { width, height: found.height, viewBox: `0 0 ${width} ${found.height}` };
+    for (const [name, value] of Object.entries(size)) this.drawing.setAttribute(name, String(value));
+    this.guide = draw("g");
+    this.drawing.replaceChildren(...nodes, this.guide);
+    this.mark();
+    this.root.dataset.version = String(content.version);
+  }
+
+  /** Show which cell is chosen, and which the pointer is at. */
+  mark() {
+    const { content } = this;
+    const chosen = this.model.get("clicked");
+    const guides = [[this.hovered, "orw-map-hovered"], [chosen, "orw-map-chosen"]];
+    this.guide?.replaceChildren(...guides.filter(([cell]) => this.knows(cell)).flatMap(
+      ([cell, name]) => this.frames.flatMap((scales) => {
+        const box = cellBox(content, scales, cell);
+        return [draw("rect", { class: "orw-map-halo", ...box }), draw("rect", { class: name, ...box })];
+      }),
+    ));
+    say(this.readout, this.inWords(this.knows(this.hovered) ? this.hovered : chosen));
+  }
+
+  /** A condition and its responses. */
+  inWords(/** @type {number | null} */ cell) {
+    const { x, y, maps } = this.content;
+    if (!this.knows(cell)) {
+      return maps.some((map) => map.limits)
+        ? "Click on a cell, or press the arrow keys, to see its stimulus and responses." : "";
+    }
+    const n = y.values.length;
+    const found = maps.filter((map) => map.values[cell] != null)
+      .map((map) => `${map.name}: ${numeral(map.values[cell])}`);
+    const where = `${x.label} ${tickWords(x.values[Math.floor(cell / n)])}, `
+      + `${y.label} ${tickWords(y.values[cell % n])}`;
+    return `${where} — ${found.join("; ")}`;
+  }
+
+  /** The cell under the pointer that has a response. @returns {number | null} */
+  under(/** @type {MouseEvent} */ event) {
+    const bounds = this.drawing.getBoundingClientRect();
+    const [px, py] = [event.clientX - bounds.left, event.clientY - bounds.top];
+    const { x, y } = this.content;
+    for (const { right, up } of this.frames) {
+      const i = x.edges.findIndex(([a, b]) => px >= right(a) && px < right(b));
+      const j = y.edges.findIndex(([a, b]) => py <= up(a) && py > up(b));
+      const cell = i * y.values.length + j;
+      if (i >= 0 && j >= 0) return this.knows(cell) ? cell : null;
+    }
+    return null;
+  }
+
+  hover(/** @type {number | null} */ cell) {
+    if (cell === this.hovered) return;
+    this.hovered = cell;
+    this.mark();
+  }
+
+  choose(/** @type {number | null} */ cell) {
+    if (cell === null || cell === this.model.get("clicked")) return;
+    this.model.set("clicked", cell);
+    this.model.save_changes();
+  }
+
+  onKey(/** @type {KeyboardEvent} */ event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { x, y } = this.content;
+    const known = x.values.flatMap((_, i) => y.values.map((__, j) => i * y.values.length + j))
+      .filter((cell) => this.knows(cell));
+    const steps = {
+      ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+    };
+    const goals = { Home: known[0], End: known[known.length - 1] };
+    if (!known.length || !(event.key in steps || event.key in goals)) return;
+    event.preventDefault();
+    const now = this.model.get("clicked");
+    if (event.key in goals || !this.knows(now)) this.choose(goals[event.key] ?? known[0]);
+    else this.choose(this.beside(now, steps[event.key]));
+  }
+
+  /** The next cell in a direction that has a response; null at the edge. */
+  beside(/** @type {number} */ cell, /** @type {number[]} */ [right, up]) {
+    const { x, y } = this.content;
+    const n = y.values.length;
+    const turned = (axis, index, by) => { // as seen, whatever the order of the values
+      const order = axis.values.map((_, k) => k).sort((a, b) => axis.values[a] - axis.values[b]);
+      return order[order.indexOf(index) + by];
+    };
+    let [i, j] = [Math.floor(cell / n), cell % n];
+    for (;;) {
+      [i, j] = [turned(x, i, right), turned(y, j, up)];
+      if (i === undefined || j === undefined) return null;
+      if (this.knows(i * n + j)) return i * n + j;
+    }
+  }
+
+  remove() {
+    if (this.removed.signal.aborted) return;
+    this.removed.abort();
+    this.watcher.disconnect();
+    cancelAnimationFrame(this.animation);
+    this.root.remove();
+  }
+}
+
+function render({ model, el, signal }) {
+  const view = new MapView(model, el);
+  const names = ["_content", "title", "height", "placeholder", "clicked"].map((n) => `change:${n}`);
+  const ask = () => view.schedule();
+  const chosen = () => view.hover(null); // what was just chosen is in the words, not the pointer
+  for (const name of names) model.on(name, ask);
+  model.on("change:clicked", chosen);
+  const remove = () => {
+    for (const name of names) model.off(name, ask);
+    model.off("change:clicked", chosen);
+    view.remove();
+  };
+  signal?.addEventListener("abort", remove, { once: true });
+  return remove;
+}
+
+export default { render };
