@@ -176,6 +176,15 @@ class StimulusDesigner(Composition):
         """Why the newest stimulus cannot be shown; None where it is shown."""
         return self._error
 
+    @property
+    def model(self) -> RetinaModel:
+        """The model of the selection; setting another one chooses its first neuron."""
+        return self.selection.model
+
+    @model.setter
+    def model(self, model: RetinaModel | Any) -> None:
+        self.selection.show_model(model)
+
     def set(self, **values: Any) -> None:
         """Move sliders, by the names in `parameters`.
 

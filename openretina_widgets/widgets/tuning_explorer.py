@@ -191,6 +191,15 @@ class TuningExplorer(Composition):
         """
         self._condition.sliders.set(**values)
 
+    @property
+    def model(self) -> RetinaModel:
+        """The model of the selection; setting another one chooses its first neuron."""
+        return self.selection.model
+
+    @model.setter
+    def model(self, model: RetinaModel | Any) -> None:
+        self.selection.show_model(model)
+
     def start(self, *, paused: bool = False) -> Job[Progress, TuningCurves]:
         """Start a run of the experiment as it is set; one that is going on is stopped first.
 

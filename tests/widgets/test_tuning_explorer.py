@@ -264,3 +264,13 @@ async def test_green_against_uv_is_a_map_and_a_cell_shows_its_stimulus(
     assert isinstance(explorer.plot, TuningPlot)
     assert set(explorer._curve._held) == {"direction"}
     explorer.close()
+
+
+def test_its_model_is_that_of_the_selection(
+    synthetic: RetinaModel, small_model: RetinaModel
+) -> None:
+    explorer = TuningExplorer(synthetic)
+    assert explorer.model is synthetic
+    explorer.model = small_model
+    assert explorer.selection.model is small_model
+    explorer.close()

@@ -101,8 +101,7 @@ def _sensitivity(
     generator = torch.Generator().manual_seed(seed)
     *shape, height, width = model.stimulus_shape(model.lag + 1, _FLICKER)
     flicker = torch.randint(0, 2, (*shape, 1, 1), generator=generator)
-    shape = model.stimulus_shape(model.lag + 1, _NOISE)
-    noise = torch.randint(0, 2, shape, generator=generator)
+    noise = torch.randint(0, 2, model.stimulus_shape(model.lag + 1, _NOISE), generator=generator)
     sign = 2.0 * torch.cat([flicker.expand(-1, -1, -1, height, width), noise]) - 1.0
     scale = torch.tensor(screen.contrast_scale)[:, None, None, None]
     grey = torch.tensor(screen.grey)[:, None, None, None]
