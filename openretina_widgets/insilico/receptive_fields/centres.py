@@ -99,10 +99,11 @@ def _sensitivity(
 ) -> np.ndarray:
     """Return the sensitivity of each pixel, ``(neuron, height, width)``."""
     generator = torch.Generator().manual_seed(seed)
-    *shape, height, width = model.stimulus_shape(model.lag + 1, _FLICKER)
-    flicker = torch.randint(0, 2, (*shape, 1, 1), generator=generator)
-    noise = torch.randint(0, 2, model.stimulus_shape(model.lag + 1, _NOISE), generator=generator)
-    sign = 2.0 * torch.cat([flicker.expand(-1, -1, -1, height, width), noise]) - 1.0
+    whole = model.stimulus_shape(model.lag + 1, _FLICKER)
+    flicker = torch.randint(0, 2, (*whole[:3], 1, 1), generator=generator).expand(whole)
+    shape = model.stimulus_shape(model.lag + 1, _NOISE)
+    noise = torch.randint(0, 2, shape, generator=generator)
+    sign = 2.0 * torch.cat([flicker, noise]) - 1.0
     scale = torch.tensor(screen.contrast_scale)[:, None, None, None]
     grey = torch.tensor(screen.grey)[:, None, None, None]
     bases = (grey + _CONTRAST * scale * sign).to(device=model.device, dtype=model.dtype)
