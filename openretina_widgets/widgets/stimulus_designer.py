@@ -327,8 +327,12 @@ def draw_response(
     events = [
         (event.what, screen.seconds(event.start), screen.seconds(event.stop))
         for event in stimulus.events
+        if event.what != "grey"  # what no line is above
     ]
     left_out = len(selection.neurons) - len(neurons)
+    notes = [f"{left_out} further chosen neurons are not drawn."] if left_out else []
+    if stimulus.events and stimulus.events[0].what == "grey" and window[0] > 0:
+        notes.append(f"Grey before {window[0]:.2f} s, where the stimulus begins.")
     plot.draw(
         frames / screen.frame_rate,
         response[:, list(neurons)],
@@ -336,7 +340,7 @@ def draw_response(
         duration_s=stimulus.duration_s,
         shade=(window[0], window[1]),
         landmarks=events if len(events) < 12 else (),
-        note=f"{left_out} further chosen neurons are not drawn." if left_out else "",
+        note=" ".join(notes),
     )
 
 

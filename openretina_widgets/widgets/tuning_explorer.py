@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
+import numpy as np
 import traitlets
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
@@ -416,7 +417,8 @@ def _steps(
 ) -> Generator[SweepStep, None, TuningCurves]:
     """Sweep, and measure in the same thread: indices and fits of many neurons take a while."""
     curves = yield from sweep_steps(model, experiment, **settings)
-    measured["measures"], measured["fits"] = measures_of(curves), fits_of(curves)
+    fits = {name: fit for name, fit in fits_of(curves).items() if np.isfinite(fit.parameters).any()}
+    measured["measures"], measured["fits"] = measures_of(curves), fits
     return curves
 
 

@@ -274,3 +274,22 @@ def test_its_model_is_that_of_the_selection(
     explorer.model = small_model
     assert explorer.selection.model is small_model
     explorer.close()
+
+
+async def test_the_chirp_has_its_landmarks_and_no_fit(synthetic: RetinaModel) -> None:
+    explorer = TuningExplorer(synthetic, experiment="chirp")
+    await explorer.start()
+    await until(lambda: not explorer._condition.busy)
+    shown = explorer.traces._content
+    begins = shown["shade"][0][0]
+    assert f"Grey before {begins:.2f} s" in shown["note"]
+    found = {
+        one["what"]: (one["start"] - begins, one["stop"] - begins) for one in shown["landmarks"]
+    }
+    assert found["ON step"] == pytest.approx((2, 5), abs=0.02)
+    assert found["OFF step"] == pytest.approx((5, 8), abs=0.02)
+    assert found["frequency sweep"] == pytest.approx((10, 18), abs=0.02)
+    assert found["contrast ramp"] == pytest.approx((20, 28), abs=0.02)
+    assert explorer._measured["fits"] == {}  # one contrast is no curve
+    assert "Fit" not in explorer._curve.words.value
+    explorer.close()

@@ -19,6 +19,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 78, right: 18, top: 12, bottom: 52 };
 const LANDMARKS = 24; // CSS pixels above the plot for their names
+const ROW = 16; // CSS pixels, of a second row of them
 const CHARACTER = 7.2; // CSS pixels, of a tick's label
 const MARKERS = {
   circle: "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z",
@@ -59,9 +60,8 @@ function pathThrough(/** @type {([number, number] | null)[]} */ places, closed =
 
 /** Straight axes: places of conditions and values in CSS pixels. */
 function straight(/** @type {Content} */ { x, y, landmarks }, width, height) {
-  const top = MARGIN.top + (landmarks.length ? LANDMARKS : 0);
   const box = {
-    left: MARGIN.left, right: width - MARGIN.right, top, bottom: height - MARGIN.bottom,
+    left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom,
   };
   const scale = x.log ? Math.log : (value) => value;
   const [low, high] = [scale(x.low), scale(x.high)];
@@ -69,7 +69,24 @@ function straight(/** @type {Content} */ { x, y, landmarks }, width, height) {
     box.left + ((scale(value) - low) / (high - low)) * (box.right - box.left);
   const up = (value) =>
     box.bottom - ((value - y.low) / (y.high - y.low)) * (box.bottom - box.top);
-  return { box, right, up, place: (value, response) => [right(value), up(response)] };
+  const within = (value) => Math.min(box.right, Math.max(box.left, right(value)));
+  const rows = namedInRows(landmarks, within, width);
+  if (landmarks.length) box.top += LANDMARKS + (rows.includes(1) ? ROW : 0);
+  return { box, right, up, within, rows, place: (value, response) => [right(value), up(response)] };
+}
+
+/** Row of each landmark's name, so that names do not touch: 0, 1 above it, or null for no room. */
+function namedInRows(/** @type {Content["landmarks"]} */ landmarks, within, width) {
+  const free = [-Infinity, -Infinity];
+  return landmarks.map(({ start, stop, what }) => {
+    const middle = (within(start) + within(stop)) / 2;
+    const half = (CHARACTER * what.length) / 2;
+    if (middle + half > width) return null;
+    const row = free.findIndex((end) => middle - half >= end + 6);
+    if (row < 0) return null;
+    free[row] = middle + half;
+    return row;
+  });
 }
 
 /** Around a circle: 0 degrees right, 90 up, the response outwards. */
@@ -103,9 +120,8 @@ const text = (words, attributes) => {
 
 function straightAxes(/** @type {Content} */ content, frame, width, height) {
   const { x, y, shade, landmarks, baseline } = content;
-  const { box, right, up } = frame;
+  const { box, right, up, within, rows } = frame;
   const nodes = [];
-  const within = (value) => Math.min(box.right, Math.max(box.left, right(value)));
   for (const [start, stop] of shade) {
     nodes.push(draw("rect", {
       class: "orw-curves-shade", x: at(within(start)), y: box.top,
@@ -126,20 +142,17 @@ function straightAxes(/** @type {Content} */ content, frame, width, height) {
       class: "orw-curves-tick", x: at(right(tick)), y: box.bottom + 20, "text-anchor": "middle",
     }));
   }
-  let free = -Infinity;
-  for (const { start, stop, what } of landmarks) {
+  landmarks.forEach(({ start, stop, what }, i) => {
     const d = `M${at(within(start))},${box.top - 4}H${at(within(stop) - 2)}`;
     nodes.push(draw("path", { class: "orw-curves-landmark", d }));
     const line = `M${at(within(start))},${box.top - 4}V${box.bottom}`;
     nodes.push(draw("path", { class: "orw-curves-guide", d: line }));
-    const middle = (within(start) + within(stop)) / 2;
-    const half = (CHARACTER * what.length) / 2;
-    if (middle - half < free + 6 || middle + half > width) continue; // names do not touch
-    free = middle + half;
+    if (rows[i] === null) return;
     nodes.push(text(what, {
-      class: "orw-curves-tick", x: at(middle), y: box.top - 10, "text-anchor": "middle",
+      class: "orw-curves-tick", x: at((within(start) + within(stop)) / 2),
+      y: box.top - 10 - ROW * rows[i], "text-anchor": "middle",
     }));
-  }
+  });
   if (baseline !== null) {
     const d = `M${box.left},${at(up(baseline))}H${box.right}`;
     nodes.push(draw("path", { class: "orw-curves-baseline", d }));
