@@ -26,6 +26,25 @@ def _tree(root: ipw.Widget) -> Iterator[ipw.Widget]:
             waiting += value.values()
 
 
+def beside_or_above(groups: list[ipw.Widget]) -> ipw.GridBox:
+    """Return controls that stand in one column beside the pictures.
+
+    Where the page is too narrow for that they stand above, the groups next to each other. What is
+    beside them grows by ``flex="1000 1 …"``, and takes all the room of the line.
+    """
+    return ipw.GridBox(
+        groups,
+        layout=ipw.Layout(
+            flex="1 1 350px",
+            min_width="300px",
+            margin="0 12px 0 0",
+            grid_template_columns="repeat(auto-fit, minmax(300px, 1fr))",
+            grid_gap="0 20px",
+            align_content="flex-start",
+        ),
+    )
+
+
 class Composition(ipw.VBox):
     """A widget composed of others. Closing it closes all of them."""
 

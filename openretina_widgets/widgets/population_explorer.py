@@ -26,7 +26,7 @@ from openretina_widgets.widgets.population_table import PopulationTable
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Following, Selection, selection_for
 
-_HINT = "Press Compute to measure every neuron of the session."
+_HINT = "Press Compute table to measure every neuron of the session."
 _EXAMPLE = "dsi > 0.4 and on_off.abs() < 0.3"
 _CARD = ("on_off", "transience", "dsi", "osi", "suppression", "biphasic")
 _FREE = {"width": "auto", "min_width": "0"}
@@ -99,7 +99,9 @@ class PopulationExplorer(Composition):
         self._selection = selection
         self._seed = seed
         self._threads: int | None = live_threads() if threads == "auto" else threads
-        self._compute = _button("Compute", "play", "Measure every neuron of the session", "primary")
+        self._compute = _button(
+            "Compute table", "play", "Measure every neuron of the session", "primary"
+        )
         self._stop = _button("Stop", "stop", "End the measurement; what is measured stays")
         self._stop.disabled = True
         self._status = RunStatus()
@@ -112,7 +114,7 @@ class PopulationExplorer(Composition):
         )
         self._take = _button("Select these", "check", "Select the neurons that the query finds")
         self._found = ipw.HTML(layout=ipw.Layout(width="auto", min_height="26px"))
-        words = "Nothing is measured yet: press Compute."
+        words = "Nothing is measured yet: press Compute table."
         self.rows = PopulationTable(
             selection=selection,
             height=height,

@@ -47,7 +47,7 @@ class PopulationScatter(PopulationView):
     _css = static_text("population_rows.css") + static_text("population_scatter.css")
 
     x = traitlets.Unicode("on_off").tag(sync=True)
-    y = traitlets.Unicode("dsi").tag(sync=True)
+    y = traitlets.Unicode("contrast_change").tag(sync=True)
     colour = traitlets.Unicode("cell_type").tag(sync=True)
 
     def __init__(
@@ -55,7 +55,7 @@ class PopulationScatter(PopulationView):
         table: SelectivityTable | None = None,
         *,
         x: str = "on_off",
-        y: str = "dsi",
+        y: str = "contrast_change",
         colour: str = "cell_type",
         selection: Selection | None = None,
         height: int = 420,

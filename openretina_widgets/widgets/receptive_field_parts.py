@@ -172,12 +172,12 @@ class FieldSettings(Composition):
 
 
 class FieldButtons(ipw.HBox):
-    """Compute, Pause or Resume, and Stop; those that make sense are enabled."""
+    """Compute fields, Pause or Resume, and Stop; those that make sense are enabled."""
 
     def __init__(self) -> None:
-        button = partial(ipw.Button, layout=ipw.Layout(width="112px"))
+        button = partial(ipw.Button, layout=ipw.Layout(width="140px"))
         self.compute = button(
-            description="Compute",
+            description="Compute fields",
             icon="play",
             button_style="primary",
             tooltip="Compute the receptive fields of all neurons",
@@ -214,7 +214,7 @@ class FieldDetail(Composition):
                 width=(330 if n > 1 else 420) - (0 if i == n - 1 else 98),
                 height=300 if n > 1 else 360,
                 colour_bar=i == n - 1,
-                placeholder="Press Compute, then choose a neuron.",
+                placeholder="Press Compute fields, then choose a neuron.",
             )
             for i, name in enumerate(model.channels)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
@@ -10,14 +11,17 @@ from typing import Any, Literal
 
 import ipywidgets as ipw
 import numpy as np
-import torch
 import traitlets
 
-from openretina_widgets.data_io.artificial_stimuli import ArtificialStimulus, Screen
+from openretina_widgets.data_io.artificial_stimuli import (
+    ArtificialStimulus,
+    Screen,
+    binary_noise,
+)
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
-from openretina_widgets.insilico.receptive_fields.mosaic import mosaics
+from openretina_widgets.insilico.receptive_fields.mosaic import Mosaic, mosaics
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
@@ -39,7 +43,7 @@ from openretina_widgets.widgets.retina_map import Outline, RetinaMap
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
 
-_HINT = "Choose a method and press Compute."
+_HINT = "Choose a method and press Compute fields."
 _PAUSED = "Paused. Press Resume to go on."
 _ALL = "all types"
 _SHARE = 0.1  # of the run's time that its pictures may take
@@ -385,10 +389,7 @@ class ReceptiveFieldViewer(Composition):
         lost = sum(kept in (_ALL, name) for name in result.cell_types) - len(outlines)
         notes = [f"{len(outlines)} fitted, {lost} not determined"] if lost else []
         if kept != _ALL:
-            mosaic = mosaics(result)[kept]
-            notes.append(
-                f"regularity index {mosaic.regularity:.1f}" if not mosaic.reason else mosaic.reason
-            )
+            notes.append(_regularity(mosaics(result)[kept]))
         note = "; ".join(notes)
         self.mosaic.show(outlines=outlines, note=note)
         if not outlines:
@@ -521,17 +522,14 @@ class _Snapshots:
 def _noise(model: RetinaModel, seed: int) -> ArtificialStimulus:
     """Return an image of binary noise, held as long as one response needs."""
     screen = Screen.of(model)
-    sign = np.random.default_rng(seed).choice([-1.0, 1.0], model.input_shape)
-    scale, grey = np.array(screen.contrast_scale), np.array(screen.grey)
-    image = grey[:, None, None] + _BASE_CONTRAST * scale[:, None, None] * sign
-    movie = torch.tensor(image, dtype=torch.float32)[:, None].expand(-1, screen.lag + 1, -1, -1)
-    return ArtificialStimulus(
-        name=f"an image of binary noise, contrast {_BASE_CONTRAST:g}, seed {seed}",
-        movie=movie.contiguous(),
-        screen=screen,
-        events=(),
-        window=(screen.lag, screen.lag + 1),
-        parameters={"seed": seed, "contrast": _BASE_CONTRAST},
+    seconds = (screen.lag + 1) / screen.frame_rate
+    return binary_noise(
+        screen,
+        seed=seed,
+        contrast=_BASE_CONTRAST,
+        update_rate_hz=1 / seconds,
+        duration_s=seconds,
+        before_s=0.0,
     )
 
 
@@ -550,6 +548,14 @@ def _centre_of(result: ReceptiveFields, at: int, label: str) -> list[Outline]:
         )
         for centre in outlines_of(result, at)[:1]
     ]
+
+
+def _regularity(mosaic: Mosaic) -> str:
+    if mosaic.reason:
+        return mosaic.reason
+    if math.isinf(mosaic.regularity):
+        return "regularity index: all nearest distances are alike"
+    return f"regularity index {mosaic.regularity:.1f}"
 
 
 def _notes(result: ReceptiveFields) -> list[str]:

@@ -95,7 +95,7 @@ class RetinaLab(Composition):
         title = ipw.HTML('<div class="orw-title">Retina lab</div>')
         super().__init__((title, self.loader, self._tabs))
         self.add_class("orw-lab")
-        self._build(0)
+        self._show_tab(0)
         self._tabs.observe(self._tab_opened, "selected_index")
         self.loader.observe(self._opened, "model")
 
@@ -152,6 +152,13 @@ class RetinaLab(Composition):
         self._tabs.selected_index = [tab.name for tab in TABS].index(name)
         return widget
 
+    def close(self) -> None:
+        """Close the laboratory with all tabs, those that are not shown too."""
+        if self.comm is not None:
+            for widget in self._built.values():
+                widget.close()
+        super().close()
+
     def _named(self, name: str) -> Any:
         names = [tab.name for tab in TABS]
         if name not in names:
@@ -166,7 +173,6 @@ class RetinaLab(Composition):
             settings = self._settings if index == 0 else {}
             widget = getattr(module, tab.kind)(self.model, selection=self.selection, **settings)
             self._built[tab.name] = widget
-            self._pages[index].children = (widget,)
             if hasattr(widget, "stop"):
                 self.loader.stop_first(lambda: widget.stop("another model is opened"))
         return self._built[tab.name]
@@ -178,20 +184,26 @@ class RetinaLab(Composition):
 
     def _show_tab(self, index: int) -> None:
         try:
-            self._build(index)
+            widget = self._build(index)
         except (ValueError, TypeError, RuntimeError) as error:  # such as a model it cannot show
             words = html.escape(f"{type(error).__name__}: {error}")
             self._pages[index].children = (
                 ipw.HTML(f'<div class="orw-error" role="alert">{words}</div>'),
             )
+        else:
+            self._pages[index].children = (widget,)
 
     def _opened(self, change: Any) -> None:
         if change["new"] is not None:
-            for index, tab in enumerate(TABS):  # what could not be built may suit this model
-                if tab.name not in self._built:
-                    for said in self._pages[index].children:
+            shown = self._tabs.selected_index
+            for index, tab in enumerate(TABS):
+                page = self._pages[index]
+                if tab.name not in self._built:  # what could not be built may suit this model
+                    for said in page.children:
                         said.close()
-                    self._pages[index].children = ()
+                    page.children = ()
+                elif index != shown:  # a chart that is made anew where it is hidden has no size
+                    page.children = ()
             self.selection.show_model(change["new"])
-            if (index := self._tabs.selected_index) is not None:
-                self._show_tab(index)
+            if shown is not None:
+                self._show_tab(shown)

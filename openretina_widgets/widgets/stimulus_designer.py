@@ -18,7 +18,7 @@ from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialSti
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
-from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.composition import Composition, beside_or_above
 from openretina_widgets.widgets.curve_content import MOST_CURVES
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
@@ -135,12 +135,10 @@ class StimulusDesigner(Composition):
             height=260,
             placeholder="Move a slider to see the response.",
         )
-        left = ipw.VBox(
-            [self._choice, self._place, self._status, self.picker],
-            layout=ipw.Layout(flex="0 1 350px", min_width="300px", margin="0 12px 0 0"),
-        )
+        what = ipw.VBox([self._choice, self._place, self._status])
+        left = beside_or_above([what, self.picker])
         right = ipw.VBox(
-            [self._stage, self.traces], layout=ipw.Layout(flex="1 1 340px", min_width="0")
+            [self._stage, self.traces], layout=ipw.Layout(flex="1000 1 480px", min_width="0")
         )
         super().__init__(
             (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)

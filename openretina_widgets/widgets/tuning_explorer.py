@@ -23,7 +23,7 @@ from openretina_widgets.insilico.tuning_analyses.indices import measures_of
 from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep_steps
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.composition import Composition, beside_or_above
 from openretina_widgets.widgets.curve_view import CurveView
 from openretina_widgets.widgets.experiment_controls import TITLES
 from openretina_widgets.widgets.run_status import RunStatus, as_time
@@ -125,10 +125,8 @@ class TuningExplorer(Composition):
             self.selection, main_loop=MainLoop(), on_change=self._condition_changed
         )
         self._curve = CurveView(self.selection, on_point=self._show_condition)
-        left = ipw.VBox(
-            [self._choice, self._repeats, self._curve.at, self._condition.controls],
-            layout=ipw.Layout(flex="0 1 350px", min_width="300px", margin="0 12px 0 0"),
-        )
+        what = ipw.VBox([self._choice, self._repeats, self._curve.at, self._condition.controls])
+        left = beside_or_above([what, self._condition.picker])
         right = ipw.VBox(
             [
                 self._buttons,
@@ -140,7 +138,7 @@ class TuningExplorer(Composition):
                 self._condition,
                 self._curve.words,
             ],
-            layout=ipw.Layout(flex="1 1 340px", min_width="0"),
+            layout=ipw.Layout(flex="1000 1 480px", min_width="0"),
         )
         super().__init__(
             (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)

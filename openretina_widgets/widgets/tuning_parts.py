@@ -112,7 +112,7 @@ class ConditionView(Composition):
         self._place = ipw.VBox(layout=ipw.Layout(width="auto"))
         self._status = ipw.HTML(layout=ipw.Layout(width="auto", height="64px", overflow="auto"))
         heading = ipw.HTML('<div class="orw-heading">Held in every condition</div>')
-        self.controls = ipw.VBox([heading, self._place, self._status, self.picker])
+        self.controls = ipw.VBox([heading, self._place, self._status])
         self.beside = ipw.VBox([self.traces], layout=ipw.Layout(flex="1 1 320px", min_width="0"))
         super().__init__((self._stage,), layout=ipw.Layout(width="100%"))
         self._live: NewestOnly[_Question, _Answer] = NewestOnly(

@@ -47,18 +47,18 @@ def show(lab: Lab, kernel: str = "python3", code: str = SHOW) -> Locator:
     lab.new_notebook([code, "1 + 1"], kernel=kernel)
     lab.run_cell(0)
     output = lab.output_area(0)
-    expect(button(output, "Compute")).to_be_visible()
+    expect(button(output, "Compute fields")).to_be_visible()
     return output
 
 
 def compute(output: Locator) -> None:
-    button(output, "Compute").click()
+    button(output, "Compute fields").click()
     expect(message(output)).to_contain_text("determined")
 
 
 def test_gradient_wall_detail_and_mosaic(lab: Lab) -> None:
     output = show(lab)
-    expect(output.locator(".orw-wall-message")).to_contain_text("press Compute")
+    expect(output.locator(".orw-wall-message")).to_contain_text("press Compute fields")
     tall = output.evaluate("element => element.scrollHeight")
     compute(output)
     lab.wait_for(lambda: lab.canvas_pixels(wall(output))[..., :3].std() > 20, what="the wall")
@@ -135,7 +135,7 @@ def test_average_grows_pauses_and_stops(lab: Lab, kernel_name: str) -> None:
     seed = control(output, "Seed")
     seed.fill("7")
     seed.press("Tab")
-    button(output, "Compute").click()
+    button(output, "Compute fields").click()
     done = output.locator(".orw-status-value").first
 
     def frames_so_far() -> int:
@@ -207,7 +207,7 @@ viewer = orw.ReceptiveFieldViewer(
 viewer
 """,
     )
-    button(output, "Compute").click()
+    button(output, "Compute fields").click()
     expect(output.get_by_role("alert")).to_contain_text("base: expected an image (18, 16)")
     expect(button(output, "Stop")).to_be_disabled()
 
@@ -222,7 +222,7 @@ def test_wall_appears_within_a_second_after_the_fields(lab: Lab) -> None:
     )
     compute(output)  # once, so that everything is warm
     lab.evaluate_in_kernel("viewer.reset()")
-    expect(output.locator(".orw-wall-message")).to_contain_text("press Compute")
+    expect(output.locator(".orw-wall-message")).to_contain_text("press Compute fields")
     painted = lab.page.evaluate(
         """async () => {
             const find = (name, text = "") => [...document.querySelectorAll(name)]
@@ -236,7 +236,7 @@ def test_wall_appears_within_a_second_after_the_fields(lab: Lab) -> None:
                 }
                 return false;
             };
-            find(".jupyter-button", "Compute").click();
+            find(".jupyter-button", "Compute fields").click();
             while (!find(".orw-status-message").textContent.includes("determined") || !painted()) {
                 await new Promise(requestAnimationFrame);
             }

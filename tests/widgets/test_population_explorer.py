@@ -30,7 +30,7 @@ async def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 def test_compute_fills_table_and_scatter(small_model: RetinaModel):
     explorer = orw.PopulationExplorer(small_model)
     assert explorer.table is None
-    assert "press Compute" in explorer.rows.placeholder
+    assert "press Compute table" in explorer.rows.placeholder
     table = explorer.start().result(timeout=60)
     assert explorer.table is table is explorer.rows.table is explorer.scatter.table
     assert table.neurons == explorer.matching == (0, 1, 2)
@@ -172,6 +172,20 @@ def test_every_tab_follows_the_selection(synthetic: RetinaModel):
     assert lab.optimizer.picker.neuron == 9
     lab.optimizer.picker.neuron = 30
     assert lab.selection.neurons == (30,)
+    lab.close()
+
+
+def test_hidden_tabs_leave_the_page_with_another_model(
+    synthetic: RetinaModel, small_model: RetinaModel
+):
+    lab = orw.RetinaLab(synthetic)
+    fields = lab.show_tab("fields")
+    lab.show_tab("tuning")
+    lab.loader.model = small_model  # what is made anew while hidden would have no size
+    assert [bool(page.children) for page in lab._pages] == [False, True, False, False, False]
+    assert lab.show_tab("fields") is fields
+    assert lab._pages[2].children == (fields,)
+    assert fields.model is small_model
     lab.close()
 
 

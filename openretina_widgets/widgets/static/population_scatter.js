@@ -178,6 +178,12 @@ function render({ model, el }) {
       if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
     }
     if (low > high) [low, high] = [0, 1];
+    const least = 10 ** (1 - Math.min(2, column.digits)); // what is less is a difference that nobody reads
+    if (high - low < least) {
+      const middle = (low + high) / 2;
+      low = low >= 0 && middle < least / 2 ? 0 : middle - least / 2;
+      high = low + least;
+    }
     const ticks = roundTicks(low, high);
     const pad = 9; // a point on the edge stays whole
     const [from, to] = start < stop ? [start + pad, stop - pad] : [start - pad, stop + pad];

@@ -6,7 +6,7 @@ const ROW = 28; // CSS pixels, as in population_table.css
 const SPARE = 6; // rows drawn above and below those in sight
 const CHARACTER = 7.6; // CSS pixels, about
 const NARROWEST = 84;
-const WIDEST_TEXT = 205;
+const WIDEST_TEXT = 250;
 const VIEW_KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp",
   "PageDown", " ", "Enter", "a"];
 let tables = 0; // so that the ids of two tables on a page differ
