@@ -7,7 +7,7 @@ a change of the machine's speed meets both alike:
 (a) a plain loop, as the seed page has it: one forward pass a condition, then one Python loop over
     the neurons, with numpy for the indices and scipy for the fits, from as many starts and within
     the same bounds as ours;
-(b) ours: `sweep`, then `indices()` and `fits()`.
+(b) ours: `sweep_sessions`, then `indices()` and `fits()` of each session.
 
 The same stimuli are built in both, and the same numbers have to come out.
 """
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy.optimize import curve_fit
 
-from openretina_widgets import RetinaModel, TuningCurves, experiments, load_model, sweep
+from openretina_widgets import RetinaModel, TuningCurves, experiments, load_model, sweep_sessions
 from openretina_widgets.data_io.artificial_stimuli import Screen, drifting_grating
 from openretina_widgets.insilico.compute import torch_threads
 
@@ -133,12 +133,12 @@ def plain_tuning(responses: np.ndarray, baseline: np.ndarray) -> dict[str, np.nd
     return {name: np.array(values) for name, values in found.items()}
 
 
-def our_responses(model: RetinaModel, session: str) -> TuningCurves:
-    """Return the curves of a session."""
+def our_responses(model: RetinaModel) -> dict[str, TuningCurves]:
+    """Return the curves of every session."""
     experiment = experiments.drifting_gratings(
         directions=DIRECTIONS, temporal_frequencies=FREQUENCIES
     )
-    return sweep(model, experiment, data_key=session)
+    return sweep_sessions(model, experiment)
 
 
 def our_tuning(curves: TuningCurves) -> dict[str, np.ndarray]:
@@ -170,21 +170,21 @@ def measure(model: RetinaModel, rounds: int) -> None:
     neurons = sum(model.n_neurons(session) for session in model.sessions)
     forward: list[list[float]] = [[], []]
     whole: list[list[float]] = [[], []]
-    our_responses(model, model.sessions[0])  # warm
+    our_responses(model)  # warm
     for turn in range(rounds):
         for k in (0, 1) if turn % 2 == 0 else (1, 0):
             in_forward, since = 0.0, time.perf_counter()
             kept = []
-            for session in model.sessions:
-                start = time.perf_counter()
-                if k == 0:
+            if k == 0:
+                for session in model.sessions:
+                    start = time.perf_counter()
                     responses, baseline = plain_responses(model, session)
                     in_forward += time.perf_counter() - start
                     kept.append((responses, plain_tuning(responses, baseline)))
-                else:
-                    curves = our_responses(model, session)
-                    in_forward += time.perf_counter() - start
-                    kept.append((curves.responses, our_tuning(curves)))
+            else:
+                each = our_responses(model)
+                in_forward = time.perf_counter() - since
+                kept = [(curves.responses, our_tuning(curves)) for curves in each.values()]
             whole[k].append(time.perf_counter() - since)
             forward[k].append(in_forward)
             if k == 0:

@@ -201,3 +201,16 @@ def test_steps_at_another_time_in_each_condition_are_not_guessed():
     swept = flash(ON, OFF)
     swept.settings["events_of_conditions"] = [[["ON step", 2, 12]], [["ON step", 4, 14]]]
     assert "on_off" not in indices_of(swept)
+
+
+def test_dark_before_the_on_step_is_not_the_off_step():
+    """As the chirp begins: 8 to grey turning dark, 3 to ON, 1 to OFF."""
+    trace = np.repeat([8.0, 3.0, 1.0], 5)
+    swept = curves(
+        [[trace.mean()]],
+        {"repeat": [0]},
+        experiment="chirp",
+        traces=trace[None, :, None],
+        settings={"events": [["OFF", 0, 5], ["ON step", 5, 10], ["OFF step", 10, 15]]},
+    )
+    np.testing.assert_allclose(indices_of(swept)["on_off"], (3 - 1) / (3 + 1))

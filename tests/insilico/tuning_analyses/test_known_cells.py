@@ -105,3 +105,15 @@ def test_polarity_and_transience_of_a_spot_on_the_centre(model, truth):
     for cell in transient:
         assert found["transience"][cell.index] > found["transience"][cell.twin] + 0.4
         assert found["sustained"][cell.index] < found["sustained"][cell.twin] - 0.3
+
+
+def test_the_chirp_tells_on_from_off_by_its_second_flash(model, truth):
+    """It begins with dark, which is not yet the OFF step."""
+    swept = orw.sweep(model, orw.experiments.standard("chirp", model))
+    what = [words for words, _, _ in swept.settings["events"]]
+    assert what[:3] == ["OFF", "ON step", "OFF step"]
+    found = swept.indices()["on_off"]
+    for name, expected in (("ON sustained", 1), ("OFF sustained", -1), ("ON-OFF", 0)):
+        cells = [cell.index for cell in truth if cell.cell_type == name]
+        assert len(cells) == 4
+        np.testing.assert_allclose(found[cells], expected, atol=0.05)
