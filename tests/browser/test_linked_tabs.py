@@ -16,7 +16,7 @@ import openretina_widgets as orw
 lab = orw.RetinaLab()
 lab
 """
-OTHER = "lab.loader.model = orw.load_model('synthetic', seed=1)"
+OTHER = "lab.loader.model = orw.load_model('synthetic')"
 
 
 def button(where: Locator, name: str) -> Locator:
