@@ -523,7 +523,7 @@ def _noise(model: RetinaModel, seed: int) -> ArtificialStimulus:
     """Return an image of binary noise, held as long as one response needs."""
     screen = Screen.of(model)
     seconds = (screen.lag + 1) / screen.frame_rate
-    return binary_noise(
+    noise = binary_noise(
         screen,
         seed=seed,
         contrast=_BASE_CONTRAST,
@@ -531,6 +531,7 @@ def _noise(model: RetinaModel, seed: int) -> ArtificialStimulus:
         duration_s=seconds,
         before_s=0.0,
     )
+    return replace(noise, name=f"binary noise, contrast {_BASE_CONTRAST:g}, seed {seed}")
 
 
 def _centre_of(result: ReceptiveFields, at: int, label: str) -> list[Outline]:
