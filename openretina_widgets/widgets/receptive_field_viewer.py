@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
