@@ -1,0 +1,1 @@
+"""Teaching: tutorials step by step, predictions before one looks, a class."""
