@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
+    from openretina_widgets.tutorials.classroom import Classroom
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Classroom": "tutorials.classroom",
     "Job": "jobs",
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
@@ -60,9 +62,10 @@ _HOME = {
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
-_SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
+_SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "tutorials", "widgets")
 
 __all__ = [
+    "Classroom",
     "Job",
     "ModelLoader",
     "NeuronPicker",

@@ -1,1 +1,25 @@
 """Teaching: tutorials step by step, predictions before one looks, a class."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openretina_widgets.tutorials.classroom import Classroom
+
+_HOME = {"Classroom": "classroom"}
+
+__all__ = ["Classroom"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -121,7 +121,8 @@ def _server_place(text: str, source: str) -> Place:
             f"{source}: {url.get_backend_name()} needs the package {error.name}, which is not "
             f"installed: {hint}"
         ) from error
-    shown = url.set(password=None).render_as_string()
+    public = {name: text for name, text in url.query.items() if "pass" not in name.lower()}
+    shown = url.set(query=public).render_as_string(hide_password=True)
     return Place(url=url.render_as_string(hide_password=False), file=None, words=shown)
 
 

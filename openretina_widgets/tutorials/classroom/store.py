@@ -208,6 +208,20 @@ class Store:
         read = self._in_transaction(rows, reading=True)
         return [Row(one[0], one[1], one[2], Submission(*one[3:])) for one in read]
 
+    def people(self, room: str) -> dict[str, str]:
+        """Return the names of who joined a room, by participant, in the order of joining."""
+        from sqlalchemy import select
+
+        self._make_ready()
+        people = self._tables["participant"].c
+        joined = select(people.id, people.name).where(people.room == room)
+
+        def names(connection: Connection) -> dict[str, str]:
+            ordered = connection.execute(joined.order_by(people.joined_at, people.id))
+            return {one[0]: one[1] for one in ordered}
+
+        return self._in_transaction(names, reading=True)
+
     def read_own(self, participant: Participant) -> list[Submission]:
         """Return what a participant has sent, oldest first.
 

@@ -1,0 +1,65 @@
+"""Answers of a class as a table that a spreadsheet may open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from openretina_widgets.tutorials.classroom.histogram import answer_of
+from openretina_widgets.tutorials.classroom.store import Row
+
+_COLUMNS = ("row", "time_utc", "room", "student", "kind", "id", "value", "correct")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
+
+def as_csv(room: str, rows: Iterable[Row], names: Mapping[str, str]) -> str:
+    """Return a table, one row a submission, oldest first.
+
+    Parameters
+    ----------
+    room
+        Its name.
+    rows
+        What was sent.
+    names
+        Of the students, by participant.
+
+    Notes
+    -----
+    A spreadsheet takes a text that begins with ``=``, ``+``, ``-`` or ``@`` for a formula and runs
+    it: such a text gets an apostrophe before it. Numbers stay numbers.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(_COLUMNS)
+    for row in sorted(rows, key=lambda one: one.id):
+        sent = row.submission
+        answer, correct = answer_of(sent.value)
+        text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+        writer.writerow(
+            [
+                row.id,
+                datetime.fromtimestamp(sent.made_at, UTC).isoformat(timespec="seconds"),
+                harmless(room),
+                harmless(names[row.participant]),
+                sent.kind,
+                harmless(sent.item),
+                harmless(text),
+                "" if correct is None else str(correct).lower(),
+            ]
+        )
+    return out.getvalue()
+
+
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    if not text.lstrip().startswith(_FORMULA) and not text.startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text

@@ -1,0 +1,97 @@
+"""What a predicted tuning curve is when it is sent to a class.
+
+============== ==================================================================================
+key            value
+============== ==================================================================================
+``kind``       ``"cartesian"``, or ``"polar"`` for angles in degrees, counter-clockwise, 0° right
+``x``          conditions, ``(n,)``
+``label``      of the axis of conditions, with its unit
+``log``        whether that axis is logarithmic
+``predicted``  ``(n,)``, in any unit: curves are compared in percent of their own largest value
+``measured``   ``(n,)``, the true curve, once it was measured; None or absent before
+============== ==================================================================================
+
+A predicted direction is sent as a number, a receptive field that was picked as its name: these are
+counted like answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedCurve:
+    """A curve that a student expected, and the true one where it is known.
+
+    Attributes
+    ----------
+    kind
+        ``"cartesian"`` or ``"polar"``.
+    x
+        ``(n,)``, conditions in increasing order.
+    label
+        Of the conditions, with their unit.
+    log
+        Whether the conditions are spaced logarithmically.
+    predicted
+        ``(n,)``, in percent of the largest; NaN where nothing was drawn.
+    measured
+        ``(n,)`` likewise, or None.
+    """
+
+    kind: str
+    x: np.ndarray
+    label: str
+    log: bool
+    predicted: np.ndarray
+    measured: np.ndarray | None
+
+    @property
+    def axis(self) -> tuple[Any, ...]:
+        """What two curves share that are drawn together."""
+        return (self.kind, tuple(self.x.tolist()))
+
+
+def read_prediction(value: Any) -> PredictedCurve | None:
+    """Return the curve in a value that was sent; None if it is something else or malformed."""
+    if not isinstance(value, dict):
+        return None
+    x, predicted = _numbers(value.get("x")), _numbers(value.get("predicted"))
+    if x is None or predicted is None or x.shape != predicted.shape or not np.isfinite(x).all():
+        return None
+    measured = _numbers(value.get("measured"))
+    if measured is not None and measured.shape != x.shape:
+        measured = None
+    order = np.argsort(x, kind="stable")
+    return PredictedCurve(
+        kind="polar" if value.get("kind") == "polar" else "cartesian",
+        x=x[order],
+        label=str(value.get("label", "")),
+        log=bool(value.get("log")) and bool((x > 0).all()),
+        predicted=in_percent(predicted[order]),
+        measured=None if measured is None else in_percent(measured[order]),
+    )
+
+
+def in_percent(values: np.ndarray) -> np.ndarray:
+    """Return a curve in percent of its largest value, what is below 0 as 0.
+
+    A curve without anything above 0 is 0 throughout; NaN stays NaN.
+    """
+    positive = np.where(np.isnan(values), np.nan, np.maximum(values, 0.0))
+    largest = np.nanmax(positive) if np.isfinite(positive).any() else 0.0
+    return positive if largest == 0 else 100.0 * positive / largest
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    if not isinstance(values, Sequence) or isinstance(values, str) or not 1 <= len(values) <= 2000:
+        return None
+    try:
+        return np.array([np.nan if one is None else float(one) for one in values])
+    except (TypeError, ValueError):
+        return None
