@@ -165,10 +165,10 @@ class ClassroomDashboard(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget, end its thread, and close the layout that was made for it."""
+        if self.comm is None:  # closed, or never made
+            return
         self._stop.set()
         self._store.close()
-        if self.comm is None:
-            return
         layout = self.layout
         super().close()
         if self._owns_layout:

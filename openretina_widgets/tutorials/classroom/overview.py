@@ -92,6 +92,7 @@ class Overview:
         self._names: dict[str, str] = {}
         self._newest: dict[tuple[str, str], dict[str, Row]] = {}
         self._position: dict[str, tuple[int, Position]] = {}
+        self._titles: dict[tuple[str, int], str] = {}
 
     def meet(self, people: Mapping[str, str]) -> bool:
         """Take the names of who joined, by participant; whether somebody is new."""
@@ -110,6 +111,8 @@ class Overview:
                 known = self._position.get(row.participant)
                 if position is not None and (known is None or row.id > known[0]):
                     self._position[row.participant] = (row.id, position)
+                if position is not None and position.title:
+                    self._titles[position.tutorial, position.step] = position.title
                 continue
             newest = self._newest.setdefault((sent.kind, sent.item), {})
             if row.participant not in newest or newest[row.participant].id < row.id:
@@ -139,9 +142,8 @@ class Overview:
         """Return for each step of the `tutorial` its title and how many are there."""
         places = [p for _, p in self._position.values() if p.tutorial == self.tutorial]
         n = max((max(p.of, p.step) for p in places), default=0)
-        titles = {p.step: p.title for p in places if p.title}
-        counts = Counter(p.step for p in places)
-        return [(titles.get(step, ""), counts[step]) for step in range(1, n + 1)]
+        counts, titles = Counter(p.step for p in places), self._titles
+        return [(titles.get((self.tutorial, k), ""), counts[k]) for k in range(1, n + 1)]
 
     @property
     def questions(self) -> dict[str, int]:

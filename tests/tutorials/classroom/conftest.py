@@ -51,6 +51,6 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def rooms() -> Iterator[str]:
+def rooms() -> str:
     """Name of a room that no other test uses, for a server that all share."""
-    yield f"room {os.urandom(6).hex()}"
+    return f"room {os.urandom(6).hex()}"

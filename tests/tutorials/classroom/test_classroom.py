@@ -1,4 +1,4 @@
-"""One student: answers arrive once, wait while the database is away, and are seen by nobody else."""
+"""One student: answers arrive once, wait while the database is away, and nobody else sees them."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_tables_of_another_version_are_refused(join):
     with sqlite3.connect(FILE) as other:
         other.execute("UPDATE classroom_schema SET version = 99")
     other.close()
-    with pytest.raises(ClassroomError, match="tables of version 99, .* knows version 1"):
+    with pytest.raises(ClassroomError, match=r"tables of version 99, .* knows version 1"):
         join("retina")
 
 

@@ -41,7 +41,7 @@ def test_a_password_is_not_in_the_words():
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory"])
 def test_a_database_in_memory_is_seen_by_nobody(url):
-    with pytest.raises(ValueError, match="url: .*(memory|settings)"):
+    with pytest.raises(ValueError, match=r"url: .*(memory|settings)"):
         resolve_place(url)
 
 
