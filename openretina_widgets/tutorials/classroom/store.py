@@ -510,6 +510,6 @@ def _reason(place: Place, error: Exception) -> str:
     if not place.file.exists():
         return (
             f"the database {place.words} is away: there is no such file. "
-            "The dashboard of the room makes a new one"
+            "To begin a new one, open the dashboard of the room anew"
         )
     return f"the database {place.words} cannot be used: {said[:200]}"

@@ -332,7 +332,7 @@ class DashboardView {
       pen.stroke();
       pen.globalAlpha = 1;
     };
-    const alpha = Math.max(0.16, Math.min(0.75, 5 / curves.lines.length));
+    const alpha = Math.max(0.18, Math.min(0.8, 8 / curves.lines.length));
     for (const line of curves.lines) stroke(line, student, 2.2, alpha);
     stroke(curves.mean, back, 7, 0.8);
     stroke(curves.mean, text, 3.5, 1);
@@ -340,6 +340,7 @@ class DashboardView {
       stroke(curves.truth, back, 8, 0.8);
       stroke(curves.truth, truth, 4.5, 1);
     }
+    if (polar) this.ringLabels(pen, frame, text, back);
     canvas.setAttribute("aria-label", this.inWords(curves));
   }
 
@@ -408,6 +409,21 @@ class DashboardView {
       pen.fillText(`${degrees}°`, px + 8 * ux, py + 13 * uy);
     }
     pen.globalAlpha = 1;
+  }
+
+  /** Percentages of the rings, on top of the curves so that they stay readable. */
+  ringLabels(pen, { place }, text, back) {
+    pen.font = pen.font.replace(FONT, "14px");
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.lineWidth = 4;
+    pen.strokeStyle = back;
+    pen.fillStyle = text;
+    for (const percent of [50, 100]) {
+      const [px, py] = place(-67.5, percent);
+      pen.strokeText(`${percent} %`, px, py);
+      pen.fillText(`${percent} %`, px, py);
+    }
   }
 
   /** Have the browser save a file; nothing leaves the machine. */
