@@ -28,8 +28,9 @@ class Unreachable(NotFetched):
     """There is no way to a published model from here; it can be placed by hand."""
 
 
-def unknown_name(argument: str, got: str, known: Sequence[str], what: str) -> str:
+def unknown_name(argument: str, got: object, known: Sequence[str], what: str) -> str:
     """Return a message that names the nearest known name."""
+    got = got if isinstance(got, str) else repr(got)
     near = difflib.get_close_matches(got, known, n=1, cutoff=0.0)
     shown = ", ".join(map(repr, known[:8])) + (" …" if len(known) > 8 else "")
     hint = f"; the nearest is {near[0]!r}" if near else ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -110,7 +110,8 @@ def check_point(value: Sequence[float], argument: str = "centre") -> Point:
 
 def check_seed(seed: int) -> int:
     """Return a seed of random numbers."""
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or getattr(seed, "ndim", 0):
+    is_number = isinstance(seed, SupportsIndex) and not isinstance(seed, Sized)
+    if isinstance(seed, bool) or not is_number:
         raise TypeError(f"seed: expected a whole number, got {seed!r}")
     number = operator.index(seed)
     if not 0 <= number < 2**63:
@@ -148,7 +149,7 @@ def weights_of(screen: Screen, channel_weights: Sequence[float] | None) -> tuple
     """Return a weight in [−1, 1] for each channel; 1 for all without any given."""
     if channel_weights is None:
         return (1.0,) * len(screen.channels)
-    is_list = hasattr(channel_weights, "__len__") and not isinstance(channel_weights, str)
+    is_list = isinstance(channel_weights, Sized) and not isinstance(channel_weights, str)
     if not is_list or len(channel_weights) != len(screen.channels):
         raise ValueError(
             f"channel_weights: expected one for each of {screen.channels}, got {channel_weights!r}"
