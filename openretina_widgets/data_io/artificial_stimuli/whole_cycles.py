@@ -43,7 +43,7 @@ def grating_length(
     if cycles is not None:
         shown = check_count(cycles, "cycles")
     else:
-        shown = math.ceil(frequency - 1e-9)
+        shown = max(1, math.ceil(frequency - 1e-9))
         longest = max(shown, math.floor(_LONGEST_SEARCH_S * frequency))
         whole = [n for n in range(shown, longest + 1) if _is_whole(n * period)]
         shown = whole[0] if whole else shown
