@@ -11,6 +11,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.population import (
     SelectivityStep,
@@ -97,7 +98,7 @@ class PopulationExplorer(Composition):
     ) -> None:
         selection = selection_for(model, selection=selection, data_key=data_key)
         self._selection = selection
-        self._seed = seed
+        self._seed = check_seed(seed)
         self._threads: int | None = live_threads() if threads == "auto" else threads
         self._compute = _button(
             "Compute table", "play", "Measure every neuron of the session", "primary"
@@ -214,7 +215,7 @@ class PopulationExplorer(Composition):
     def _pressed(self) -> None:
         try:
             self.start()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, MemoryError) as error:
             self._fail(error)
 
     def _typed(self, change: Any) -> None:

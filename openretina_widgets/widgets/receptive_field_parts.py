@@ -12,8 +12,10 @@ from typing import Any, Literal
 import ipywidgets as ipw
 import numpy as np
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.split import split_fields
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.colour import channel_colour, symmetric_limits
 from openretina_widgets.widgets.composition import Composition
@@ -104,6 +106,11 @@ class FieldSettings(Composition):
         frames: int,
         seed: int,
     ) -> None:
+        # A box would move what does not fit to its nearest end without a word.
+        if not is_index(frames) or not 2 <= frames <= 10**9:
+            raise ValueError(f"frames: expected a whole number from 2 to 10^9, got {frames!r}")
+        if check_seed(seed) > 2**31 - 1:
+            raise ValueError(f"seed: expected at most 2^31 - 1, got {seed!r}")
         self.bases = dict(bases)
         field = {"style": _STYLE, "layout": ipw.Layout(width="auto", min_width="0")}
         self.method = ipw.Dropdown(
@@ -121,7 +128,7 @@ class FieldSettings(Composition):
         )
         self.frames = ipw.BoundedIntText(
             value=frames,
-            min=1,
+            min=2,
             max=10**9,
             description="Frames",
             tooltip="Frames of noise that the average is taken over",

@@ -182,7 +182,7 @@ class ReceptiveFieldViewer(Composition):
             steps = receptive_field_steps(
                 self.model, data_key=self.selection.data_key, method=method, **self._more(method)
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, MemoryError) as error:
             self._fail(error)
             raise
         self.result = None
@@ -236,7 +236,7 @@ class ReceptiveFieldViewer(Composition):
         def tried() -> None:
             try:
                 action()
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, MemoryError) as error:
                 self._fail(error)
 
         return tried

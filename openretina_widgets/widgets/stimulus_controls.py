@@ -12,7 +12,7 @@ import ipywidgets as ipw
 from openretina_widgets.data_io import artificial_stimuli as stimuli
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialStimulus
-from openretina_widgets.errors import unknown_name
+from openretina_widgets.errors import real_number, unknown_name
 from openretina_widgets.widgets.composition import Composition
 
 _STYLE = {"description_width": "138px"}
@@ -113,7 +113,7 @@ class ParameterSliders(Composition):
         values: Mapping[str, Any] | None = None,
         on_change: Callable[[], object],
     ) -> None:
-        arguments(parameters, values or {})  # refuses unknown names
+        _check_values(parameters, values or {})
         self.parameters = tuple(parameters)
         self._sliders = {
             parameter.name: _slider(parameter, (values or {}).get(parameter.name, parameter.value))
@@ -135,10 +135,10 @@ class ParameterSliders(Composition):
 
         Raises
         ------
-        ValueError
-            If there is no such parameter; the message names the nearest.
+        TypeError, ValueError
+            If there is no such parameter, or it cannot take the value; the message says which.
         """
-        arguments(self.parameters, values)
+        _check_values(self.parameters, values)
         self._quiet = True
         try:
             for name, value in values.items():
@@ -150,6 +150,28 @@ class ParameterSliders(Composition):
     def _changed(self, _: Any) -> None:
         if not self._quiet:
             self._on_change()
+
+
+def _check_values(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> None:
+    """Refuse unknown names, and values that a slider would move to one of its ends."""
+    known = {parameter.name: parameter for parameter in parameters}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(unknown_name("parameter", name, list(known), "parameter"))
+        parameter = known[name]
+        if parameter.options:
+            if value not in parameter.options:
+                raise ValueError(unknown_name(name, value, parameter.options, "choice"))
+            continue
+        number = real_number(value, name)
+        slack = 1e-9 * max(abs(parameter.low), abs(parameter.high))
+        if not parameter.low - slack <= number <= parameter.high + slack:
+            raise ValueError(
+                f"{name}: expected {parameter.words}, {parameter.low:.4g} to "
+                f"{parameter.high:.4g}, got {value!r}"
+            )
+        if isinstance(parameter.value, int) and number != round(number):
+            raise ValueError(f"{name}: expected a whole number, got {value!r}")
 
 
 def _tidy(value: Any) -> Any:

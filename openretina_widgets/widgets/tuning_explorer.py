@@ -12,6 +12,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
@@ -22,6 +23,7 @@ from openretina_widgets.insilico.tuning_analyses.fits import fits_of
 from openretina_widgets.insilico.tuning_analyses.indices import measures_of
 from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep_steps
 from openretina_widgets.jobs import Job
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition, beside_or_above
 from openretina_widgets.widgets.curve_view import CurveView
@@ -34,6 +36,7 @@ from openretina_widgets.widgets.tuning_parts import ConditionView, SweepButtons
 
 _HINT = "Press Run to measure the tuning of every neuron."
 _PAUSED = "Paused. Press Resume to go on, or Step for one more condition."
+_MOST_REPEATS = 1000
 _AT_ONCE_CENTRED = 16  # movies a step, where each neuron sees its own
 _SHARED = ["model", "data_key", "neurons"]
 
@@ -100,8 +103,12 @@ class TuningExplorer(Composition):
     ) -> None:
         self.selection = shared_selection(model, selection)
         self._known = _experiments_for(self.selection.model)
-        _check(experiment, self._known)
-        self._seed = seed
+        _check(experiment, self._known, self.selection.model)
+        if not is_index(repeats) or not 1 <= repeats <= _MOST_REPEATS:
+            raise ValueError(
+                f"repeats: expected a whole number from 1 to {_MOST_REPEATS}, got {repeats!r}"
+            )
+        self._seed = check_seed(seed)
         self._curves: TuningCurves | None = None
         self._measured: dict[str, Any] = {}
         self._measured_with: dict[str, Any] = {}
@@ -113,7 +120,7 @@ class TuningExplorer(Composition):
         self._repeats = ipw.BoundedIntText(
             value=repeats,
             min=1,
-            max=1000,
+            max=_MOST_REPEATS,
             description="Repeats",
             tooltip="Noisy repeats of each condition (Poisson); 1: the model without noise",
             layout=ipw.Layout(**wide),
@@ -259,7 +266,7 @@ class TuningExplorer(Composition):
         def tried() -> None:
             try:
                 action()
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, MemoryError) as error:
                 self._fail(error)
 
         return tried
@@ -283,7 +290,7 @@ class TuningExplorer(Composition):
     @traitlets.validate("experiment")
     def _known_experiment(self, proposal: Any) -> str:
         name: str = proposal["value"]
-        _check(name, self._known)
+        _check(name, self._known, self.selection.model)
         return name
 
     def _chosen(self, change: Any) -> None:
@@ -371,7 +378,7 @@ class TuningExplorer(Composition):
         self._curves = self.result = curves
         self._draw()
         self._show_condition()
-        notes = "".join(f" Note: {note}." for note in curves.notes[:2])
+        notes = "".join(f" Note: {note}." for note in curves.notes)
         n = len(curves.neurons)
         words = f"Done: {curves.title}, {math.prod(curves.responses.shape[:-1])} conditions, "
         words += f"{n} neurons. Choose others: their curves are there already.{notes}"
@@ -429,6 +436,9 @@ def _experiments_for(model: RetinaModel) -> tuple[str, ...]:
     return tuple(name for name in experiments.NAMES if colour or name != "chromatic")
 
 
-def _check(name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(unknown_name("experiment", name, known, "experiment"))
+def _check(name: str, known: tuple[str, ...], model: RetinaModel) -> None:
+    if name in known:
+        return
+    if name in experiments.NAMES:
+        experiments.standard(name, model)  # says why the model has none
+    raise ValueError(unknown_name("experiment", name, known, "experiment"))

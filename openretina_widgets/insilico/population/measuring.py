@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from openretina_widgets.data_io.artificial_stimuli import Screen
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
+from openretina_widgets.errors import check_positive
 from openretina_widgets.insilico.population.columns import Column, measured_columns
 from openretina_widgets.insilico.population.suggestion import suggest
 from openretina_widgets.insilico.population.table import SelectivityTable
@@ -143,9 +145,16 @@ def selectivity_steps(
     session = face.session(data_key)
     everyone = range(face.n_neurons(session)) if neurons is None else neurons
     chosen = face.check_neurons(everyone, session)
-    if isinstance(measure, str) or not set(measure) <= set(EXPERIMENTS):
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"neurons: expected each neuron once, got {chosen}")
+    listed = isinstance(measure, Iterable) and not isinstance(measure, str)
+    names = list(measure) if listed else []
+    if not names or not all(name in EXPERIMENTS for name in names):
         raise ValueError(f"measure: expected some of {EXPERIMENTS}, got {measure!r}")
-    return _steps(_Measuring(face, session, chosen, seed), tuple(measure), memory_mb)
+    check_seed(seed)
+    if memory_mb is not None:
+        check_positive(memory_mb, "memory_mb")
+    return _steps(_Measuring(face, session, chosen, seed), tuple(names), memory_mb)
 
 
 def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) -> SelectivitySteps:

@@ -16,6 +16,7 @@ from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.population.columns import Column
 from openretina_widgets.insilico.population.query import matches
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import ModelIdentity
 
 _KIND = "selectivity table"
@@ -135,7 +136,8 @@ class SelectivityTable:
         ValueError
             If the neuron is not in the table.
         """
-        found = np.flatnonzero(self.values["neuron"] == neuron)
+        known = is_index(neuron)
+        found = np.flatnonzero((self.values["neuron"] == neuron) & known)
         if not len(found):
             raise ValueError(f"neuron: {neuron!r} is not in this table of {len(self)} neurons")
         return {name: values[found[0]] for name, values in self.values.items()}
