@@ -228,7 +228,7 @@ class RetinaMap {
   paintImage(context) {
     if (!this.hasImage) return;
     const { width, height } = this.plot;
-    context.fillStyle = "#9f9f9f"; // undefined pixels are transparent
+    context.fillStyle = hatchOf(context); // undefined pixels are transparent
     context.fillRect(MARGIN.left, MARGIN.top, width, height);
     context.imageSmoothingEnabled = false;
     context.drawImage(this.picture, MARGIN.left, MARGIN.top, width, height);
