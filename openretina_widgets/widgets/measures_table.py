@@ -68,9 +68,10 @@ def _cell(found: Any, column: int, error: float = np.nan, turn: float = 0.0) -> 
     value = float(found.values[column])
     bounded = bool(np.isfinite(getattr(found, "limits", (np.inf,))).all())
     if not found.unit and bounded:
-        return f"{value:.3f}".replace("-", "−")  # an index: its range is known
+        return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # an index: its range is known
     if found.unit == "°" and (bounded or turn):
         value = within_turn(value, turn or found.limits[1])
+        value = value if np.isfinite(error) else round(value, 1)
     return _number(value, found.unit, error)
 
 

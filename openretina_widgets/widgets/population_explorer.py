@@ -301,7 +301,7 @@ class PopulationExplorer(Composition):
                 self._matching = tuple(table["neuron"][found].tolist())
                 said = f"{len(found)} of {len(table)} neurons match."
         elif table is not None:
-            said = "Type a condition on the columns; their short names stand in their heads' hints."
+            said = "Type a condition. Point at the head of a column for its name in a query."
         filtered = table is not None and bool(query) and not failed
         self.rows.shown = self.scatter.shown = self._matching if filtered else None
         self._take.disabled = not (filtered and self._matching)

@@ -287,7 +287,7 @@ class RetinaMap {
       context.fillText(numeral(value), x + BAR.width + 6, MARGIN.top + part * height);
     }
     context.textBaseline = "alphabetic";
-    context.fillText(this.model.get("unit"), x, MARGIN.top + height + 20);
+    context.fillText(this.model.get("unit"), x, MARGIN.top + height + 38); // clear of the ticks
     strip.width = 0;
   }
 
