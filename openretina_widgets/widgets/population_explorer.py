@@ -255,8 +255,8 @@ class PopulationExplorer(Composition):
         ended = f"Ended: {job.reason}. What is measured stays. " if job.reason else ""
         self._status.tell(
             "finished",
-            f"{ended}Measured {n} neurons of {self._selection.data_key}. Ask for some of them, "
-            f"such as {_EXAMPLE}",
+            f"{ended}Measured {n} neurons of {self._selection.data_key}. Click on the head of a "
+            "column to sort; ask for some of them below.",
             progress=None if job.reason else 1.0,
             figures=self._figures(),
         )
@@ -302,7 +302,7 @@ class PopulationExplorer(Composition):
                 self._matching = tuple(table["neuron"][found].tolist())
                 said = f"{len(found)} of {len(table)} neurons match."
         elif table is not None:
-            said = f"Type a condition, such as {_EXAMPLE}"
+            said = "Type a condition. Point at the head of a column for its name in a query."
         filtered = table is not None and bool(query) and not failed
         self.rows.shown = self.scatter.shown = self._matching if filtered else None
         self._take.disabled = not (filtered and self._matching)
@@ -330,7 +330,7 @@ class PopulationExplorer(Composition):
         if row["rule"]:
             text += f", because {html.escape(row['rule'])}"
         facts = [
-            f"{column.title} {as_text(row[column.name])}"
+            f"{column.title} {as_text(row[column.name], column.period)}"
             + (f" ({why})" if (why := table.reason(column.name, selection.neuron)) else "")
             for column in table.columns
             if column.name in _CARD

@@ -281,6 +281,8 @@ class FieldDetail(Composition):
         outlines = [] if fields is None else outlines_of(fields, at)
         words = "solid: centre, dashed: surround (2σ)" if len(outlines) > 1 else ""
         note = words or ("solid: centre (2σ)" if outlines else "")
+        if fields is not None and np.isnan(images).all():
+            note = "hatched: undefined"
         for chart, image in zip(self.maps, images, strict=True):
             chart.unit = unit
             chart.show(image, limit=limit, outlines=outlines, note=note)
@@ -290,7 +292,9 @@ class FieldDetail(Composition):
         else:
             self.temporal.clear()
         known = figures_of(fields, at)
-        self._figures.value = _table(known if fields is not None else [(n, "…") for n, _ in known])
+        if fields is None:
+            known = [(name, "…") for name, _ in known]
+        self._figures.value = _table(known, reason_of(fields, at))
 
     def _times(self, length: int) -> np.ndarray:
         return (np.arange(length) - length + 0.5) * 1000.0 / self._model.frame_rate
@@ -319,8 +323,14 @@ def outlines_of(fields: ReceptiveFields, at: int) -> list[Outline]:
     return outlines
 
 
+def reason_of(fields: ReceptiveFields | None, at: int) -> str:
+    """Return why figures of a field are missing, in words; empty where it is determined."""
+    reason = "" if fields is None else fields.reasons[at]
+    return f"Not determined: {reason}." if reason else ""
+
+
 def figures_of(fields: ReceptiveFields | None, at: int) -> list[tuple[str, str]]:
-    """Return name and value of what is known of a field; why, where it is not determined."""
+    """Return name and value of what is known of a field; `reason_of` says why one is missing."""
     unit = "µm" if fields is None else fields.space_unit
     names = [
         "polarity",
@@ -336,8 +346,8 @@ def figures_of(fields: ReceptiveFields | None, at: int) -> list[tuple[str, str]]
     ]
     if fields is None:
         return [(name, "") for name in names]
-    fit, pixel, reason = fields.fit, fields.pixel, fields.reasons[at]
-    lost = f"not determined: {reason}" if reason else "not determined"
+    fit, pixel = fields.fit, fields.pixel
+    lost = "–" if fields.reasons[at] else "not determined"
 
     def number(values: np.ndarray, digits: int, factor: float = 1.0, why: str = lost) -> str:
         value = factor * float(values[at])
@@ -353,7 +363,7 @@ def figures_of(fields: ReceptiveFields | None, at: int) -> list[tuple[str, str]]
         number(fit.diameter, fine, pixel),
         number(fit.area, fine, pixel**2),
         number(fit.surround_index, 2),
-        number(surround, fine, pixel, why=lost if reason else "no surround found"),
+        number(surround, fine, pixel, why=lost if fields.reasons[at] else "no surround found"),
         number(fields.time_to_peak_ms, 0),
         number(fields.biphasic_index, 2),
         number(fit.quality, 2),
@@ -365,7 +375,7 @@ def _heading(text: str) -> str:
     return f'<div class="orw-heading" style="font-size: 16px">{html.escape(text)}</div>'
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> str:
+def _table(rows: Sequence[tuple[str, str]], reason: str = "") -> str:
     cells = "".join(
         '<tr><td style="padding: 3px 18px 3px 0; white-space: nowrap; vertical-align: top; '
         f'color: var(--jp-ui-font-color2, #666)">{html.escape(name)}</td>'
@@ -373,4 +383,5 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
         for name, value in rows
     )
     style = "font-size: 14px; line-height: 20px; font-variant-numeric: tabular-nums"
-    return f'<table class="orw-figures" style="{style}">{cells}</table>'
+    words = f'<p style="{style}; margin: 8px 0 0">{html.escape(reason)}</p>' if reason else ""
+    return f'<table class="orw-figures" style="{style}">{cells}</table>{words}'

@@ -384,7 +384,7 @@ def _flash(screen: Screen) -> list[Parameter]:
         _contrast(0.0, name="background"),
         _seconds("on_s", "Flash", 1.0, 4.0),
         _seconds("off_s", "After", 1.0, 4.0, low=0.0),
-        Parameter("repeats", "Repeats", 1, 1, 5),
+        Parameter("repeats", "Flashes", 1, 1, 5),
         *_aperture(screen),
         *_weights(screen),
     ]

@@ -380,10 +380,11 @@ class TuningExplorer(Composition):
         self._show_condition()
         notes = "".join(f" Note: {note}." for note in curves.notes)
         n = len(curves.neurons)
-        words = f"Done: {curves.title}, {math.prod(curves.responses.shape[:-1])} conditions, "
+        total = math.prod(curves.responses.shape[:-1])
+        words = f"Done: {curves.title}, {total} condition{'' if total == 1 else 's'}, "
         words += f"{n} neurons. Choose others: their curves are there already.{notes}"
         figures = self._figures(1, 1)
-        figures[0] = ("conditions", str(math.prod(curves.responses.shape[:-1])))
+        figures[0] = ("conditions", str(total))
         self._status.tell("finished", words, progress=1.0, figures=figures)
 
     @property

@@ -140,6 +140,7 @@ class ConditionView(Composition):
         """Show the sliders of another experiment."""
         old = getattr(self, "sliders", None)
         self._experiment = experiment
+        self.traces.clear()  # the axis of responses starts anew
         self.sliders = ParameterSliders(
             held_parameters(experiment, self._screen), on_change=self._changed
         )

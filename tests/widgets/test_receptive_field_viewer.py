@@ -98,8 +98,9 @@ def test_what_is_not_determined_says_why(synthetic: RetinaModel) -> None:
     viewer.selection.choose(on_off)
     assert np.isnan(viewer.wall.images[on_off]).all()
     figures = dict(figures_of(viewer.result, on_off))
-    assert figures["polarity"].startswith("not determined: the gradient vanishes")
-    assert "not determined: the gradient vanishes" in viewer.detail._figures.value
+    assert figures["polarity"] == figures["centre x, y (µm)"] == "–"
+    assert viewer.detail._figures.value.count("the gradient vanishes") == 1
+    assert viewer.detail.maps[0]._content["note"] == "hatched: undefined"
     assert viewer.wall._content["notes"][on_off].startswith("not determined")
     assert on_off not in {outline["neuron"] for outline in viewer.mosaic._content["outlines"]}
     viewer.close()

@@ -21,7 +21,7 @@ from openretina_widgets.insilico.provenance import versions
 from openretina_widgets.insilico.receptive_fields import centres, receptive_fields
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
-from openretina_widgets.insilico.tuning_analyses.fits import fit_log_gaussian
+from openretina_widgets.insilico.tuning_analyses.fits import fit_log_gaussian, fit_naka_rushton
 from openretina_widgets.insilico.tuning_analyses.indices import measures_of, tuning_along
 from openretina_widgets.insilico.tuning_analyses.measure import Measure, divide, measure
 from openretina_widgets.insilico.tuning_analyses.sweep import sweep_steps
@@ -32,6 +32,7 @@ EXPERIMENTS = (
     "direction",
     "spatial_frequency",
     "temporal_frequency",
+    "contrast",
     "chromatic",
     "size",
     "receptive_field",
@@ -79,9 +80,10 @@ def selectivity_table(
     """Measure the selectivity of every neuron, and suggest what it is.
 
     One row a neuron with polarity, transience, direction and orientation selectivity, surround
-    suppression, frequency tuning, colour opponency and receptive field, each measured with the
-    experiment of that name from `openretina_widgets.insilico.tuning_analyses.experiments`, and a
-    suggested type with the rule that gave it.
+    suppression, frequency and contrast tuning, colour opponency and receptive field, each measured
+    with the experiment of that name from
+    `openretina_widgets.insilico.tuning_analyses.experiments`, and a suggested type with the rule
+    that gave it.
 
     Parameters
     ----------
@@ -269,6 +271,9 @@ class _Measuring:
             )
         elif experiment.name == "size":
             self._found["preferred_size"] = found["preferred_diameter"]
+        elif experiment.name == "contrast":
+            along = tuning_along(curves, "contrast")
+            self._found["c50"] = fit_naka_rushton(along.responses, along.values).value("c50")
         elif experiment.name in ("spatial_frequency", "temporal_frequency"):
             short = "sf" if experiment.name == "spatial_frequency" else "tf"
             along = tuning_along(curves, experiment.name)
@@ -343,6 +348,7 @@ _OF = {
     ),
     "spatial_frequency": ("preferred_sf", "sf_tuning"),
     "temporal_frequency": ("preferred_tf", "tf_tuning"),
+    "contrast": ("c50",),
     "chromatic": ("colour_opponency",),
     "size": ("suppression", "preferred_size"),
     "receptive_field": (

@@ -16,6 +16,7 @@ from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.population.columns import Column
 from openretina_widgets.insilico.population.query import matches
+from openretina_widgets.insilico.tuning_analyses.measure import within_turn
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import ModelIdentity
 
@@ -253,7 +254,7 @@ class SelectivityTable:
             "<tr>"
             + "".join(
                 f'<td style="text-align:{"left" if c.kind == "text" else "right"}">'
-                f"{html.escape(as_text(self.values[c.name][row]))}</td>"
+                f"{html.escape(as_text(self.values[c.name][row], c.period))}</td>"
                 for c in shown
             )
             + "</tr>"
@@ -298,11 +299,14 @@ def order_of(values: NDArray[Any], *, descending: bool = False) -> NDArray[np.in
     return np.asarray(order)
 
 
-def as_text(value: Any) -> str:
-    """Return a value as a person writes it: three digits, a dash where it is undefined."""
+def as_text(value: Any, period: int = 0) -> str:
+    """Return a value as a person writes it: three digits, a dash where it is undefined.
+
+    With the period of an angle, what rounds up to a whole turn is 0.
+    """
     if isinstance(value, str):
         return value
-    number = float(value)
+    number = within_turn(float(value), period) if period else float(value)
     if np.isnan(number):
         return "–"
     if number == int(number) and abs(number) < 1e6:

@@ -421,11 +421,7 @@ class Wall {
   }
 
   hatch(context) {
-    if (!this.pattern) {
-      const cell = makeElement("canvas", "", { width: 6, height: 6 });
-      fill(cell, (x, y) => ((x + y) % 6 < 3 ? 0xff8e8e8e : 0xffb0b0b0));
-      this.pattern = context.createPattern(cell, "repeat");
-    }
+    this.pattern ??= hatchOf(context);
     return this.pattern;
   }
 

@@ -228,7 +228,7 @@ class RetinaMap {
   paintImage(context) {
     if (!this.hasImage) return;
     const { width, height } = this.plot;
-    context.fillStyle = "#9f9f9f"; // undefined pixels are transparent
+    context.fillStyle = hatchOf(context); // undefined pixels are transparent
     context.fillRect(MARGIN.left, MARGIN.top, width, height);
     context.imageSmoothingEnabled = false;
     context.drawImage(this.picture, MARGIN.left, MARGIN.top, width, height);
@@ -287,7 +287,7 @@ class RetinaMap {
       context.fillText(numeral(value), x + BAR.width + 6, MARGIN.top + part * height);
     }
     context.textBaseline = "alphabetic";
-    context.fillText(this.model.get("unit"), x, MARGIN.top + height + 20);
+    context.fillText(this.model.get("unit"), x, MARGIN.top + height + 38); // clear of the ticks
     strip.width = 0;
   }
 

@@ -235,7 +235,7 @@ class View {
     this.playback.hidden = this.timing.hidden = movie.shape[1] === 1;
     this.position = Math.min(this.position, this.last + 0.999);
     // A live picture mostly changes the pixels alone, and every touched label costs a layout.
-    const scale = JSON.stringify([movie.limits, movie.undefined, empty]);
+    const scale = JSON.stringify([movie.limits, movie.undefined, empty, movie.shape[1]]);
     if (scale !== this.scale) {
       this.scale = scale;
       this.describe();
