@@ -67,6 +67,14 @@ function fill(canvas, colour) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+/** Listen to a model; the returned function ends it. */
+function listen(/** @type {Model} */ model, callbacks) {
+  for (const [name, callback] of Object.entries(callbacks)) model.on(name, callback);
+  return () => {
+    for (const [name, callback] of Object.entries(callbacks)) model.off(name, callback);
+  };
+}
+
 /** Call back when JupyterLab has changed its theme; the returned function ends it. */
 function watchTheme(/** @type {() => void} */ callback) {
   const observer = new MutationObserver(callback);
