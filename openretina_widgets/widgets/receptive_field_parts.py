@@ -6,8 +6,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
@@ -21,8 +20,7 @@ from openretina_widgets.widgets.colour import channel_colour, symmetric_limits
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap
-
-RunState = Literal["idle", "running", "paused"]
+from openretina_widgets.widgets.run_panel import RunControls
 
 METHODS = {
     "gradient": "gradient at grey",
@@ -178,30 +176,18 @@ class FieldSettings(Composition):
         )
 
 
-class FieldButtons(ipw.HBox):
+class FieldButtons(RunControls):
     """Compute fields, Pause or Resume, and Stop; those that make sense are enabled."""
 
     def __init__(self) -> None:
-        button = partial(ipw.Button, layout=ipw.Layout(width="140px"))
-        self.compute = button(
-            description="Compute fields",
-            icon="play",
-            button_style="primary",
-            tooltip="Compute the receptive fields of all neurons",
-        )
-        self.pause = button(description="Pause", icon="pause", tooltip="Pause, or go on")
-        self.stop = button(description="Stop", icon="stop", tooltip="End the run")
         super().__init__(
-            [self.compute, self.pause, self.stop],
-            layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+            "Compute fields",
+            start="Compute the receptive fields of all neurons",
+            pause="Pause, or go on",
+            stop="End the run",
+            width="140px",
         )
-        self.show("idle")
-
-    def show(self, state: RunState) -> None:
-        """Enable what makes sense in a state."""
-        self.pause.disabled = self.stop.disabled = state == "idle"
-        self.pause.description = "Resume" if state == "paused" else "Pause"
-        self.pause.icon = "play" if state == "paused" else "pause"
+        self.compute = self.start
 
 
 class FieldDetail(Composition):

@@ -74,6 +74,14 @@ function hatchOf(/** @type {CanvasRenderingContext2D} */ context) {
   return context.createPattern(cell, "repeat");
 }
 
+/** Listen to a model; the returned function ends it. */
+function listen(/** @type {Model} */ model, callbacks) {
+  for (const [name, callback] of Object.entries(callbacks)) model.on(name, callback);
+  return () => {
+    for (const [name, callback] of Object.entries(callbacks)) model.off(name, callback);
+  };
+}
+
 /** Call back when JupyterLab has changed its theme; the returned function ends it. */
 function watchTheme(/** @type {() => void} */ callback) {
   const observer = new MutationObserver(callback);
