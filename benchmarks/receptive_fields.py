@@ -73,7 +73,8 @@ def main() -> None:
             print(
                 f"{model.name}, {model.n_neurons()} neurons, {arguments.device}: "
                 f"{statistics.median(ratios):.2f} times faster ({min(ratios):.2f} – "
-                f"{max(ratios):.2f}; fastest rounds {fastest[0] / fastest[1]:.2f}), largest difference {error:.1e} of the largest value"
+                f"{max(ratios):.2f}; fastest rounds {fastest[0] / fastest[1]:.2f}), "
+                f"largest difference {error:.1e} of the largest value"
             )
 
 
