@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -13,16 +11,11 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
-from openretina_widgets.data_io.artificial_stimuli import (
-    ArtificialStimulus,
-    Screen,
-    binary_noise,
-)
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
-from openretina_widgets.insilico.receptive_fields.mosaic import Mosaic, mosaics
-from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
+from openretina_widgets.insilico.receptive_fields.mosaic import mosaics
+from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
@@ -34,20 +27,24 @@ from openretina_widgets.widgets.receptive_field_parts import (
     FieldDetail,
     FieldSettings,
     LiveFields,
-    outlines_of,
     project,
     unit_of,
 )
-from openretina_widgets.widgets.retina_map import Outline, RetinaMap
+from openretina_widgets.widgets.receptive_field_pictures import (
+    Snapshots,
+    centre_of,
+    noise_image,
+    notes_of,
+    regularity_in_words,
+)
+from openretina_widgets.widgets.retina_map import RetinaMap
 from openretina_widgets.widgets.run_panel import RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
 
 _HINT = "Choose a method and press Compute fields."
 _ALL = "all types"
-_SHARE = 0.1  # of the run's time that its pictures may take
 _DETAIL_EVERY = 1.0  # seconds from one enlarged picture to the next while a run goes on
-_BASE_CONTRAST = 0.5  # of the noise at which a local gradient is taken
 
 
 class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
@@ -182,7 +179,7 @@ class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
             raise
         self.result = None
         self._prepare(method)
-        wall, snapshot = self.wall, _Snapshots()
+        wall, snapshot = self.wall, Snapshots()
         self._detailed_at = 0.0
         self.job = job = Job(
             lambda: steps,
@@ -333,7 +330,7 @@ class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
         self.wall.show(
             images,
             labels=[neuron.label for neuron in neurons],
-            notes=None if self.result is None else _notes(self.result),
+            notes=None if self.result is None else notes_of(self.result),
             panels=panels if len(channels) > 1 else (),
         )
         self.wall.selected = self.selection.neurons
@@ -352,12 +349,12 @@ class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
             outline
             for at, neuron in enumerate(result.neurons)
             if kept in (_ALL, result.cell_types[at])
-            for outline in _centre_of(result, at, labels[neuron])
+            for outline in centre_of(result, at, labels[neuron])
         ]
         lost = sum(kept in (_ALL, name) for name in result.cell_types) - len(outlines)
         notes = [f"{len(outlines)} fitted, {lost} not determined"] if lost else []
         if kept != _ALL:
-            notes.append(_regularity(mosaics(result)[kept]))
+            notes.append(regularity_in_words(mosaics(result)[kept]))
         note = "; ".join(notes)
         self.mosaic.show(outlines=outlines, note=note)
         if not outlines:
@@ -413,7 +410,7 @@ class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
             return {}
         name = settings.base.value
         if name == NOISE:
-            return {"base": _noise(self.model, settings.seed.value)}
+            return {"base": noise_image(self.model, settings.seed.value)}
         return {"base": settings.bases[name]}
 
     def _in_words(self) -> str:
@@ -440,73 +437,3 @@ class _Display(Composition):
 
     def __init__(self, row: ipw.HBox) -> None:
         super().__init__((row,), layout=ipw.Layout(width="100%"))
-
-
-class _Snapshots:
-    """Copies what is drawn out of a step, and keeps its share of the run's time small."""
-
-    def __init__(self) -> None:
-        self._again_at = 0.0
-
-    @property
-    def due(self) -> bool:
-        return time.perf_counter() >= self._again_at
-
-    def __call__(self, step: FieldsStep) -> LiveFields:
-        start = time.perf_counter()
-        fields = LiveFields.of(step)
-        end = time.perf_counter()
-        self._again_at = end + (end - start) * (1 / _SHARE - 1)
-        return fields
-
-
-def _noise(model: RetinaModel, seed: int) -> ArtificialStimulus:
-    """Return an image of binary noise, held as long as one response needs."""
-    screen = Screen.of(model)
-    seconds = (screen.lag + 1) / screen.frame_rate
-    noise = binary_noise(
-        screen,
-        seed=seed,
-        contrast=_BASE_CONTRAST,
-        update_rate_hz=1 / seconds,
-        duration_s=seconds,
-        before_s=0.0,
-    )
-    return replace(noise, name=f"binary noise, contrast {_BASE_CONTRAST:g}, seed {seed}")
-
-
-def _centre_of(result: ReceptiveFields, at: int, label: str) -> list[Outline]:
-    polarity = result.polarity[at]
-    return [
-        Outline(
-            centre.neuron,
-            centre.x,
-            centre.y,
-            centre.radius_x,
-            centre.radius_y,
-            centre.angle_deg,
-            polarity="ON" if polarity == "ON" else "OFF" if polarity == "OFF" else "",
-            label=label,
-        )
-        for centre in outlines_of(result, at)[:1]
-    ]
-
-
-def _regularity(mosaic: Mosaic) -> str:
-    if mosaic.reason:
-        return mosaic.reason
-    if math.isinf(mosaic.regularity):
-        return "regularity index: all nearest distances are alike"
-    return f"regularity index {mosaic.regularity:.1f}"
-
-
-def _notes(result: ReceptiveFields) -> list[str]:
-    diameters = result.pixel * result.fit.diameter
-    return [
-        f"not determined: {reason}"
-        if reason
-        else f"{polarity}, diameter {diameter:.3g} {result.space_unit}"
-        for reason, polarity, diameter in zip(
-            result.reasons, result.polarity, diameters, strict=True
-        )
-    ]

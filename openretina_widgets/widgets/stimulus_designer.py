@@ -23,12 +23,8 @@ from openretina_widgets.widgets.curve_content import MOST_CURVES
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
 from openretina_widgets.widgets.selection import Selection
-from openretina_widgets.widgets.stimulus_controls import (
-    KINDS,
-    ParameterSliders,
-    StimulusKind,
-    kinds_for,
-)
+from openretina_widgets.widgets.stimulus_controls import ParameterSliders
+from openretina_widgets.widgets.stimulus_kinds import KINDS, StimulusKind, kinds_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.trace_plot import TracePlot
 
