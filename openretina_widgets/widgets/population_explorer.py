@@ -234,8 +234,8 @@ class PopulationExplorer(RunPanel[SelectivityStep, SelectivityTable]):
         ended = f"Ended: {job.reason}. What is measured stays. " if job.reason else ""
         self._status.tell(
             "finished",
-            f"{ended}Measured {len(table)} neurons of {self._selection.data_key}. Click on the head "
-            "of a column to sort; ask for some of them below.",
+            f"{ended}Measured {len(table)} neurons of {self._selection.data_key}. "
+            "Click on the head of a column to sort; ask for some of them below.",
             progress=None if job.reason else 1.0,
             figures=self._figures(),
         )

@@ -12,7 +12,12 @@ import torch
 from openretina_widgets import ReceptiveFieldViewer, RetinaModel
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep
 from openretina_widgets.models.retina_model import Neuron
-from openretina_widgets.widgets.receptive_field_parts import LiveFields, figures_of, project
+from openretina_widgets.widgets.receptive_field_parts import (
+    LiveFields,
+    figures_of,
+    project,
+    reason_of,
+)
 from openretina_widgets.widgets.selection import Selection
 from tests.widgets.conftest import LinearNonlinear
 
@@ -340,5 +345,6 @@ def test_silent_constant_and_static_neurons_are_told(method: str) -> None:
     assert fields.reasons[1].startswith(constant)
     assert "The model sees one frame: there is no kernel in time." in fields.notes
     assert viewer._status.kind == "finished"
-    assert silent in str(figures_of(fields, 0))
+    assert silent in reason_of(fields, 0)
+    assert "–" in str(figures_of(fields, 0))
     viewer.close()
