@@ -17,6 +17,7 @@ ROOT = Path(openretina_widgets.__file__).parent
 # data_io, models -> insilico -> jobs, export -> widgets -> tutorials: the right imports the left.
 RANK = {
     "errors": 0,
+    "memory": 0,
     "data_io": 1,
     "models": 1,
     "insilico": 2,

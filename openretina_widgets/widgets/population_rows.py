@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
 
 from openretina_widgets.insilico.population import SelectivityTable
+from openretina_widgets.widgets.canvas_widget import CanvasWidget
 from openretina_widgets.widgets.selection import Following, Selection
 from openretina_widgets.widgets.transport import MainLoop
 
 TYPE_COLUMNS = ("cell_type", "suggested_type")
 _HIDDEN = ("rule",)  # a sentence: shown beside the chosen neuron, not in a cell
-_STATIC = Path(__file__).parent / "static"
 
 # Eight hues that are told apart with every kind of colour vision (Okabe & Ito 2008), the yellow
 # darkened so that it reads on white. With more categories than hues the shape changes as well.
@@ -33,12 +30,6 @@ HUES = (
     "#8c6bb1",
 )
 SHAPES = ("circle", "square", "triangle", "diamond")
-
-
-@functools.cache
-def static_text(name: str) -> str:
-    """Return a file of the folder ``static``: as text, because anywidget watches paths."""
-    return (_STATIC / name).read_text(encoding="utf-8")
 
 
 def encode(table: SelectivityTable | None) -> dict[str, Any]:
@@ -75,6 +66,7 @@ def encode(table: SelectivityTable | None) -> dict[str, Any]:
             "unit": column.unit,
             "meaning": column.meaning,
             "kind": column.kind,
+            "period": column.period,
         }
         values = table[column.name]
         if column.kind == "text":
@@ -120,7 +112,7 @@ def _styles(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return styles | {"": ("#8c8c8c", "circle")}
 
 
-class PopulationView(anywidget.AnyWidget):
+class PopulationView(CanvasWidget):
     """A view of a `SelectivityTable` in which neurons are selected.
 
     Parameters
@@ -171,12 +163,11 @@ class PopulationView(anywidget.AnyWidget):
         self._table = table
         self._main_loop = MainLoop()
         self._selection = selection
-        self._owns_layout = layout is None
         super().__init__(
             height=height,
             placeholder=placeholder,
             _content=encode(table),
-            **({} if layout is None else {"layout": layout}),
+            layout=layout,
         )
         self._follow()
         self._following = None if selection is None else Following(selection, self._follow)
@@ -214,10 +205,7 @@ class PopulationView(anywidget.AnyWidget):
             return
         if self._following is not None:
             self._following.end()
-        layout = self.layout
         super().close()
-        if self._owns_layout:
-            layout.close()
 
     def _follow(self, _: Any = None) -> None:
         """Show what the shared selection says, if it looks at the session of the table."""
