@@ -43,13 +43,13 @@ for k in range(first, first + 7):
     classroom.submit("answer", "preferred direction (°)", {"answer": number, "correct": None})
     at = np.deg2rad(x - chance.gauss(90, 30))
     curve = {"kind": "polar", "x": x, "label": "direction of motion (°)",
-             "predicted": 100 * np.exp(chance.uniform(0.5, 3) * (np.cos(at) - 1))}
+             "values": 100 * np.exp(chance.uniform(0.5, 3) * (np.cos(at) - 1))}
     if k == 3:
         curve["measured"] = np.exp(1.5 * (np.cos(np.deg2rad(x - 90)) - 1))
     classroom.submit("prediction", "direction tuning", curve)
     d = np.array([25.0, 50, 100, 200, 400, 800])
     size = {"kind": "cartesian", "x": d, "label": "diameter (µm)", "log": True,
-            "predicted": d * np.exp(-d / chance.uniform(80, 300))}
+            "values": d * np.exp(-d / chance.uniform(80, 300))}
     classroom.submit("prediction", "size tuning", size)
     assert classroom.flush(60), classroom.status
     classroom.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from openretina_widgets.errors import check_positive
 from openretina_widgets.tutorials.classroom.csv_export import as_csv
 from openretina_widgets.tutorials.classroom.overview import Curves, Overview
 from openretina_widgets.tutorials.classroom.place import Place, check_room, resolve_place
+from openretina_widgets.tutorials.classroom.predictions import read_prediction
 from openretina_widgets.tutorials.classroom.room_reader import RoomReader
 from openretina_widgets.tutorials.classroom.store import (
     ClassroomError,
@@ -51,8 +53,8 @@ class ClassroomDashboard(anywidget.AnyWidget):
     hide_names
         Whether students are numbered instead.
     show_truth
-        Whether the true curve is drawn among the predicted ones, once somebody has measured it.
-        It starts hidden, as it is the answer for those who still think.
+        Whether the true curve is drawn among the predicted ones, once somebody has measured it or
+        `set_truth` was called. It starts hidden, as it is the answer for those who still think.
     interval
         Seconds between two looks into the database.
     layout
@@ -141,6 +143,38 @@ class ClassroomDashboard(anywidget.AnyWidget):
     def refresh(self) -> None:
         """Look into the database now. Where an event loop runs, a thread does it by itself."""
         self._take(*self._look())
+
+    def set_truth(
+        self, prediction: str, x: Sequence[float] | np.ndarray, values: Sequence[float] | np.ndarray
+    ) -> None:
+        """Say what the true curve of a prediction is, as before anybody has measured it.
+
+        ``dashboard.set_truth("direction tuning", *curves.curve("direction", neuron=3))`` takes it
+        from a sweep. It is drawn where `show_truth` is set.
+
+        Parameters
+        ----------
+        prediction
+            Its name, as students send it.
+        x
+            ``(n,)``, conditions, at most 2,000. Once somebody has predicted over them, predictions
+            over others are left out.
+        values
+            ``(n,)``, responses, in any unit.
+
+        Raises
+        ------
+        ValueError
+            If these are not finite conditions and a response to each.
+        """
+        curve = read_prediction({"x": list(x), "values": list(values)})
+        if curve is None or not np.isfinite(curve.predicted).any():
+            raise ValueError(
+                "x, values: expected 1 to 2,000 finite conditions and a response to each, got "
+                f"{len(x)} and {len(values)}"
+            )
+        self._overview.set_truth(prediction, curve)
+        self._show()
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return everything that was sent as a table, and write it to a file.

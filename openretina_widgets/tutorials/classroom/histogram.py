@@ -37,10 +37,11 @@ class Bar:
 
 def answer_of(value: Any) -> tuple[Any, bool | None]:
     """Return the answer in a value that was sent, and whether it is right if that is known."""
-    if isinstance(value, dict) and "answer" in value:
-        correct = value.get("correct")
-        return value["answer"], correct if isinstance(correct, bool) else None
-    return value, None
+    key = next((key for key in ("answer", "value") if isinstance(value, dict) and key in value), "")
+    if not key:
+        return value, None
+    correct = value.get("correct")
+    return value[key], correct if isinstance(correct, bool) else None
 
 
 def histogram(values: Sequence[Any]) -> list[Bar]:

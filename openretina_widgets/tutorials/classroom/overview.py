@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from openretina_widgets.tutorials.classroom.histogram import Bar, histogram
-from openretina_widgets.tutorials.classroom.predictions import PredictedCurve, read_prediction
+from openretina_widgets.tutorials.classroom.predictions import (
+    PredictedCurve,
+    read_prediction,
+)
 from openretina_widgets.tutorials.classroom.store import Row
 
 
@@ -66,7 +69,8 @@ class Curves:
     curves
         One a student, all over the same conditions.
     truth
-        The true curve, ``(n,)`` in percent of its largest; None where nobody has measured it.
+        The true curve, ``(n,)`` in percent of its largest: the teacher's, else the median of those
+        that students have measured; None where there is neither.
     left_out
         Predictions over other conditions, which cannot be drawn together with these.
     """
@@ -93,6 +97,7 @@ class Overview:
         self._newest: dict[tuple[str, str], dict[str, Row]] = {}
         self._position: dict[str, tuple[int, Position]] = {}
         self._titles: dict[tuple[str, int], str] = {}
+        self._truths: dict[str, PredictedCurve] = {}
 
     def meet(self, people: Mapping[str, str]) -> bool:
         """Take the names of who joined, by participant; whether somebody is new."""
@@ -117,6 +122,10 @@ class Overview:
             newest = self._newest.setdefault((sent.kind, sent.item), {})
             if row.participant not in newest or newest[row.participant].id < row.id:
                 newest[row.participant] = row
+
+    def set_truth(self, prediction: str, curve: PredictedCurve) -> None:
+        """Take the true curve of a prediction from who knows it; it counts, not the measured."""
+        self._truths[prediction] = curve
 
     def names(self, *, hidden: bool = False) -> dict[str, str]:
         """Return the name of each participant in the order of joining, or "student 1" and so on."""
@@ -179,14 +188,19 @@ class Overview:
     def curves(self, prediction: str) -> Curves | None:
         """Return what was predicted of one curve; None if nothing was.
 
-        Where predictions are over different conditions, those that most share are returned.
+        Where predictions are over different conditions, those over the conditions of the teacher's
+        true curve are returned, or else those that most share.
         """
         found = self._curves(self._newest.get(("prediction", prediction), {}))
         if not found:
             return None
-        axis = Counter(curve.axis for curve in found.values()).most_common(1)[0][0]
+        known = self._truths.get(prediction)
+        alike = [] if known is None else [c for c in found.values() if c.has_conditions_of(known)]
+        axis = Counter(curve.axis for curve in alike or found.values()).most_common(1)[0][0]
         kept = {who: curve for who, curve in found.items() if curve.axis == axis}
         measured = [curve.measured for curve in kept.values() if curve.measured is not None]
+        if known is not None and alike:
+            measured = [known.predicted]
         return Curves(
             names=tuple(self._names[who] for who in kept),
             curves=tuple(kept.values()),

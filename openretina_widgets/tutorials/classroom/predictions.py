@@ -3,15 +3,19 @@
 ============== ==================================================================================
 key            value
 ============== ==================================================================================
-``kind``       ``"cartesian"``, or ``"polar"`` for angles in degrees, counter-clockwise, 0° right
-``x``          conditions, ``(n,)``
+``values``     ``(n,)``, what was predicted; None where nothing was drawn
+``x``          ``(n,)``, conditions
+``unit``       of the values, such as ``"% of largest"``; any, as curves are compared in percent of
+               their own largest value
 ``label``      of the axis of conditions, with its unit
 ``log``        whether that axis is logarithmic
-``predicted``  ``(n,)``, in any unit: curves are compared in percent of their own largest value
+``kind``       ``"cartesian"``, or ``"polar"`` for angles in degrees, counter-clockwise, 0° right
 ``measured``   ``(n,)``, the true curve, once it was measured; None or absent before
 ============== ==================================================================================
 
-A predicted direction is sent as a number, a receptive field that was picked as its name: these are
+Only ``values`` and ``x`` are needed. A prediction that is sent once more, as when the true curve
+was measured, takes the place of the one before. A predicted direction is sent as a number, a
+receptive field that was picked as its name, either of them also as ``{"value": ...}``: these are
 counted like answers.
 """
 
@@ -41,7 +45,7 @@ class PredictedCurve:
     predicted
         ``(n,)``, in percent of the largest; NaN where nothing was drawn.
     measured
-        ``(n,)`` likewise, or None.
+        ``(n,)`` likewise, or None where it is not known.
     """
 
     kind: str
@@ -56,12 +60,16 @@ class PredictedCurve:
         """What two curves share that are drawn together."""
         return (self.kind, tuple(self.x.tolist()))
 
+    def has_conditions_of(self, other: PredictedCurve) -> bool:
+        """Whether both are over the same conditions, however they are drawn."""
+        return self.x.shape == other.x.shape and bool(np.allclose(self.x, other.x, rtol=1e-6))
+
 
 def read_prediction(value: Any) -> PredictedCurve | None:
     """Return the curve in a value that was sent; None if it is something else or malformed."""
     if not isinstance(value, dict):
         return None
-    x, predicted = _numbers(value.get("x")), _numbers(value.get("predicted"))
+    x, predicted = _numbers(value.get("x")), _numbers(value.get("values"))
     if x is None or predicted is None or x.shape != predicted.shape or not np.isfinite(x).all():
         return None
     measured = _numbers(value.get("measured"))

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from openretina_widgets.tutorials.classroom import Classroom
@@ -75,12 +76,17 @@ def test_what_is_chosen_is_shown(join):
     assert dashboard._content["question"] == "q1"
     dashboard.question = "q2"
     assert dashboard._content["bars"] == [["b", 1, None]]
-    value = {"x": [1, 2], "predicted": [1, 2], "measured": [2, 1]}
+    value = {"x": [1, 2], "values": [1, 2], "measured": [2, 1]}
     classroom.submit("prediction", "p", value).wait(10)
     dashboard.refresh()
     assert dashboard._content["curves"]["truth"] is None  # hidden until the teacher shows it
     dashboard.show_truth = True
     assert dashboard._content["curves"]["truth"] == [100.0, 50.0]
+    dashboard.set_truth("p", np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    assert dashboard._content["curves"]["truth"] == [25.0, 100.0]
+    for x, values in (([1], [1, 2]), ([1, np.nan], [1, 2]), ([], []), ([1], [np.nan])):
+        with pytest.raises(ValueError, match="x, values: expected 1 to 2,000 finite conditions"):
+            dashboard.set_truth("p", x, values)
     dashboard.close()
 
 

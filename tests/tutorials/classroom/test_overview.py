@@ -30,7 +30,7 @@ def overview_of(*sent: tuple[str, str, str, Any]) -> Overview:
 
 
 def curve(predicted, measured=None, x=(0, 90, 180, 270), kind="polar"):
-    return {"kind": kind, "x": list(x), "predicted": predicted, "measured": measured}
+    return {"kind": kind, "x": list(x), "values": predicted, "measured": measured}
 
 
 def test_choices_keep_their_order_and_several_count_each():
@@ -126,6 +126,29 @@ def test_curves_overlaid_with_their_mean_and_the_true_one():
     assert overview.predictions == {"dir": 3}
     assert overview.questions == {"angle": 1}  # what is no curve is counted
     assert overview.bars("angle") == [Bar("90", 1, None)]
+
+
+def test_the_teachers_curve_counts_and_says_which_conditions_are_drawn():
+    overview = overview_of(
+        ("ada", "prediction", "dir", curve([0, 1], measured=[3, 1], x=(0, 90))),
+        ("ben", "prediction", "dir", curve([1, 1], x=(0, 90))),
+        ("cem", "prediction", "dir", curve([2, 1], x=(0, 180))),
+    )
+    assert overview.curves("dir").truth.tolist() == [100, pytest.approx(100 / 3)]
+    overview.set_truth("dir", read_prediction({"x": [180, 0], "values": [5, 1]}))
+    curves = overview.curves("dir")
+    assert (curves.names, curves.left_out) == (("Cem",), 2)
+    assert curves.truth.tolist() == [20, 100]
+    overview.set_truth("dir", read_prediction({"x": [1, 2], "values": [5, 1]}))
+    assert overview.curves("dir").names == ("Ada", "Ben")  # nobody predicted there
+
+
+def test_a_direction_or_a_field_is_counted_whichever_way_it_is_sent():
+    overview = overview_of(
+        ("ada", "prediction", "p", 90),
+        ("ben", "prediction", "p", {"value": 90, "unit": "°"}),
+    )
+    assert overview.bars("p") == [Bar("90", 2, None)]
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "3", None, {"step": 2.5}, [1], 10**9])
