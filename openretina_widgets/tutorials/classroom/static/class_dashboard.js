@@ -332,7 +332,7 @@ class DashboardView {
       pen.stroke();
       pen.globalAlpha = 1;
     };
-    const alpha = Math.max(0.18, Math.min(0.8, 8 / curves.lines.length));
+    const alpha = Math.max(0.2, Math.min(0.8, 12 / curves.lines.length));
     for (const line of curves.lines) stroke(line, student, 2.2, alpha);
     stroke(curves.mean, back, 7, 0.8);
     stroke(curves.mean, text, 3.5, 1);
