@@ -12,10 +12,10 @@ from typing import Any, Literal
 import ipywidgets as ipw
 import numpy as np
 
+from openretina_widgets.drawing.colour import channel_colour, symmetric_limits
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.split import split_fields
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.colour import channel_colour, symmetric_limits
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap

@@ -13,8 +13,8 @@ import ipywidgets
 import numpy as np
 import traitlets
 
+from openretina_widgets.drawing import colour
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets import colour
 
 
 def _text(name: str) -> str:

@@ -12,9 +12,9 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
+from openretina_widgets.drawing import movie
+from openretina_widgets.drawing.colour import Limits
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets import movie
-from openretina_widgets.widgets.colour import Limits
 from openretina_widgets.widgets.transport import FrameWindow, MainLoop, TransportStats
 
 
