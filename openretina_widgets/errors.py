@@ -5,7 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-__all__ = ["NotFetched", "OutOfMemory", "Unreachable", "check_positive", "unknown_name"]
+__all__ = [
+    "NotFetched",
+    "NotReproducible",
+    "OutOfMemory",
+    "Unreachable",
+    "check_positive",
+    "unknown_name",
+]
 
 
 class OutOfMemory(MemoryError):
@@ -14,6 +21,10 @@ class OutOfMemory(MemoryError):
 
 class NotFetched(OSError):
     """A published model did not arrive; the message says why, and what to do."""
+
+
+class NotReproducible(ValueError):
+    """Code cannot make a result again; the message says what is missing, and what to do."""
 
 
 class Unreachable(NotFetched):

@@ -12,6 +12,9 @@ from openretina_widgets.drawing import colour
 
 Images = NDArray[np.float32]
 
+_UNITS = {"sta": "model units"}
+_GRADIENT_UNIT = "a.u. / unit"  # response for each model unit of the stimulus
+
 
 def listing(
     images: Images | None,
@@ -75,3 +78,31 @@ def encode_images(images: Images, scale: str) -> tuple[bytes, list[float]]:
     # 0 for a neuron of which nothing is known: there is no scale to tell.
     known = np.isfinite(images).any(axis=(1, 2, 3))
     return indices.tobytes(), [float(f"{limit:.4g}") for limit in largest * known]
+
+
+def project(
+    fields: np.ndarray, temporal: np.ndarray, spatial: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the image and the kernel of each channel.
+
+    Least squares: the images that, times the common kernel, come nearest to the field, and the
+    kernels that do so with the common image. Of a separable field they are its factors.
+
+    Parameters
+    ----------
+    fields
+        ``(neuron, channel, time, height, width)``.
+    temporal, spatial
+        ``(neuron, time)`` and ``(neuron, height, width)``, of the split of all channels.
+    """
+    images = np.einsum("ncthw,nt->nchw", fields, temporal, optimize=True)
+    kernels = np.einsum("ncthw,nhw->nct", fields, spatial, optimize=True)
+    with np.errstate(invalid="ignore"):
+        images /= np.square(temporal).sum(1)[:, None, None, None]
+        kernels /= np.square(spatial).sum((1, 2))[:, None, None]
+    return images, kernels
+
+
+def unit_of(method: str) -> str:
+    """Return the unit of a field, short enough for a colour bar."""
+    return _UNITS.get(method, _GRADIENT_UNIT)

@@ -19,6 +19,7 @@ from openretina_widgets.data_io.artificial_stimuli import (
     Screen,
     binary_noise,
 )
+from openretina_widgets.drawing.field_content import project, unit_of
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
@@ -37,8 +38,6 @@ from openretina_widgets.widgets.receptive_field_parts import (
     LiveFields,
     RunState,
     outlines_of,
-    project,
-    unit_of,
 )
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap
 from openretina_widgets.widgets.run_status import RunStatus, as_time
