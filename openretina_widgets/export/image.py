@@ -61,9 +61,12 @@ def to_image(
     target = check_path(path, (".png", ".svg"), overwrite=overwrite)
     figure = _figure(only(results), element, neurons)
     kind = target.suffix.lower()[1:]
-    # Without a date the same result gives the same file.
+    # Without a date, and with names of parts that are no random ones, the same result gives the
+    # same file.
     metadata = {"Date": None} if kind == "svg" else {}
-    with written_whole(target) as partial:
+    from matplotlib import rc_context
+
+    with written_whole(target) as partial, rc_context({"svg.hashsalt": "openretina_widgets"}):
         figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
     return target
 

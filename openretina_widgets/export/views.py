@@ -198,14 +198,15 @@ def _fields(fields: ReceptiveFields) -> list[Group]:
     types = fields.cell_types or ("",) * len(fields.neurons)
     names = [_name(neuron, kind) for neuron, kind in zip(fields.neurons, types, strict=True)]
     several = fields.channels if len(fields.channels) > 1 else ()
+    many = len(fields.neurons) > 8
     frames, limits = encode_images(shown, "each")
     said = listing(shown, fields.neurons, names, _field_notes(fields), several)
     wall: dict[str, Any] = {
         "title": "Receptive fields",
         "unit": unit_of(fields.method),
         "pixel_size_um": fields.pixel_size_um,
-        "height": 420.0 if len(fields.neurons) > 12 else 240.0,
-        "tile": 112.0 if len(several) < 2 else 130.0,
+        "height": 420.0 if many else 240.0,
+        "tile": 130.0 if many else 240.0,
         "scale": "each",
         "selected": [],
         "placeholder": "No fields.",

@@ -28,6 +28,7 @@ from openretina_widgets.insilico.receptive_fields.result import FieldsStep, Rece
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.field_wall import FieldWall
 from openretina_widgets.widgets.receptive_field_parts import (
     METHODS,
@@ -51,7 +52,7 @@ _DETAIL_EVERY = 1.0  # seconds from one enlarged picture to the next while a run
 _BASE_CONTRAST = 0.5  # of the noise at which a local gradient is taken
 
 
-class ReceptiveFieldViewer(Composition):
+class ReceptiveFieldViewer(Exportable, Composition):
     """Computes the receptive fields of all neurons and shows them.
 
     A wall of all fields; the one that is chosen enlarged, with its kernel in time and its figures;
@@ -138,7 +139,8 @@ class ReceptiveFieldViewer(Composition):
         self._display = ipw.VBox(layout=ipw.Layout(width="100%"))
         self._images: np.ndarray | None = None  # (neuron, channel, height, width)
         self._kernels = np.empty(0)
-        super().__init__((self._settings, self._buttons, self._status, self._display))
+        save = ExportMenu(self, name="receptive_fields")
+        super().__init__((self._settings, self._buttons, self._status, self._display, save))
         self.add_class("orw-receptive-fields")
         self._shown: tuple[RetinaModel, str] | None = None
         settings, buttons = self._settings, self._buttons

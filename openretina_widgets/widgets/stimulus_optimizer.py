@@ -23,6 +23,7 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_parts import (
     OptimizerSettings,
@@ -44,7 +45,7 @@ _FEW_CORES = 4
 _PAUSED = "Paused. Press Resume to go on, or Step for one iteration."
 
 
-class StimulusOptimizer(Composition):
+class StimulusOptimizer(Exportable, Composition):
     """Finds the stimulus that a neuron likes best, and shows it while it emerges.
 
     The run takes place in a worker thread of the kernel, so other cells run meanwhile and the
@@ -147,7 +148,10 @@ class StimulusOptimizer(Composition):
             layout=ipw.Layout(flex="1 1 560px", min_width="0"),
         )
         super().__init__(
-            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+            (
+                ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),
+                ExportMenu(self, name="best_stimulus"),
+            )
         )
         self.add_class("orw-optimizer")
         buttons = self._buttons

@@ -26,6 +26,7 @@ from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition, beside_or_above
 from openretina_widgets.widgets.curve_view import CurveView
 from openretina_widgets.widgets.experiment_controls import TITLES
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_designer import shared_selection
@@ -40,7 +41,7 @@ _SHARED = ["model", "data_key", "neurons"]
 Progress = tuple[int, int, TuningCurves]
 
 
-class TuningExplorer(Composition):
+class TuningExplorer(Exportable, Composition):
     """Tuning curves of a model's neurons, live.
 
     A run measures all neurons of the session, so that others can be chosen afterwards without a new
@@ -141,7 +142,10 @@ class TuningExplorer(Composition):
             layout=ipw.Layout(flex="1000 1 480px", min_width="0"),
         )
         super().__init__(
-            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+            (
+                ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),
+                ExportMenu(self, name="tuning_curves"),
+            )
         )
         self.add_class("orw-tuning")
         buttons = self._buttons
