@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,13 +82,17 @@ def recipe_of(curves: TuningCurves, model: str) -> Recipe:
     if (device := settings.get("device", "cpu")) != "cpu":
         words.append(f"It was computed on {device}; the CPU rounds otherwise.")
     whole = curves.finished == 1
-    compare = [means("baseline", "{}.baseline", curves.baseline)]
+    compare = []
     if whole:
-        compare.insert(0, means("responses", "{}.responses", curves.responses))
+        compare += [
+            means("responses", "{}.responses", curves.responses),
+            means("baseline", "{}.baseline", curves.baseline),
+        ]
     if curves.repeats is not None and whole:
         compare.append(means("repeats", "{}.repeats", curves.repeats))
     return Recipe(
         code,
+        before=("from dataclasses import replace",) if "replace(" in code else (),
         missing=tuple(missing.said),
         words=tuple(words),
         compare=tuple(compare),
@@ -102,8 +107,14 @@ def _experiment(curves: TuningCurves, missing: Missing) -> Code:
             again = getattr(experiments, name)(**arguments)
         except (TypeError, ValueError):
             again = None
+        made = Code(call(f"orw.experiments.{name}", **arguments))
         if again is not None and _same(again, curves):
-            return Code(call(f"orw.experiments.{name}", **arguments))
+            return made
+        # A slider of the explorer gives a diameter to an experiment of the whole screen, which
+        # stays in the middle of it; the function puts the spot on each receptive field.
+        changed: dict[str, Any] = {"title": curves.title, "centred": False}
+        if again is not None and again.centred and _same(replace(again, **changed), curves):
+            return Code(call("replace", made, **changed))
     return missing(
         f"the experiment {curves.experiment!r} was built by hand, and its code is not known",
         "write it into the notebook in the place that says so, or use one of orw.experiments",

@@ -48,6 +48,15 @@ def test_every_result_comes_back_whole(name, session, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["result.npz"]
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_result_from_a_file_is_exported_as_it_was(name, session, tmp_path):
+    again = export.from_archive(export.to_archive(session[name], tmp_path / "result.npz"))
+    for suffix in (".ipynb", ".html"):
+        one = export.save({"x": session[name]}, tmp_path / f"one{suffix}")
+        other = export.save({"x": again}, tmp_path / f"other{suffix}")
+        assert one.read_bytes() == other.read_bytes()
+
+
 def test_a_session_comes_back_whole_from_one_file(session, tmp_path):
     path = export.to_archive(session, tmp_path / "session.ZIP")
     assert_same(export.from_archive(path), session)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from dataclasses import replace
+
 import nbformat
 import pytest
 
+import openretina_widgets
+from openretina_widgets.export.experiment_code import recipe_of
+from openretina_widgets.insilico.tuning_analyses.sweep import prepared
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.population_explorer import PopulationExplorer
 from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
@@ -19,6 +25,29 @@ KINDS = [StimulusOptimizer, TuningExplorer, ReceptiveFieldViewer, PopulationExpl
 
 def menus(widget):
     return [child for child in widget.children if isinstance(child, ExportMenu)]
+
+
+@pytest.mark.parametrize("name", ["direction", "orientation", "size", "flash", "chirp"])
+def test_what_the_sliders_hold_is_in_the_code(name, synthetic, tmp_path):
+    """The explorer builds its own experiment from the sliders: the code makes the same."""
+    explorer = TuningExplorer(synthetic, experiment=name)
+    try:
+        explorer.set(contrast=0.4) if "contrast" in explorer.parameters else None
+        explorer.set(weight_0=0.5)
+        explorer.set(diameter=300.0) if "diameter" in explorer.parameters else None
+        experiment = explorer._condition.experiment
+        places = [[0.0, 0.0]] if experiment.centred else None
+        recording, _ = prepared(synthetic, experiment, neurons=[0], centres=places)
+        recipe = recipe_of(recording.curves(), "model")
+    finally:
+        explorer.close()
+    assert not recipe.missing
+    assert "0.5" in recipe.code
+    made = ast.parse(recipe.code).body[0].value.args[1]
+    again = eval(ast.unparse(made), {"orw": openretina_widgets, "replace": replace})
+    condition = experiment.conditions()[-1]
+    one, other = (e.stimulus(synthetic, **condition).movie for e in (again, experiment))
+    assert one.equal(other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
