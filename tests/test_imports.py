@@ -18,6 +18,7 @@ ROOT = Path(openretina_widgets.__file__).parent
 # the left.
 RANK = {
     "errors": 0,
+    "memory": 0,
     "data_io": 1,
     "models": 1,
     "insilico": 2,

@@ -61,6 +61,7 @@ def encode(table: SelectivityTable | None) -> dict[str, Any]:
             "unit": column.unit,
             "meaning": column.meaning,
             "kind": column.kind,
+            "period": column.period,
         }
         values = table[column.name]
         if column.kind == "text":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -19,7 +20,7 @@ Padding = bool | int | str | Sequence[int]
 one for each."""
 
 
-class KernelConv3d(nn.Module):
+class KernelConv3d(nn.Module, ABC):
     """A 3-D convolution whose kernel is put together from its parameters at each call.
 
     The kernel is not kept: making it is about 2 % of a gradient step with one stimulus and far
@@ -40,9 +41,9 @@ class KernelConv3d(nn.Module):
         grown = (n + before + after for n, (before, after) in zip(size, self.padding, strict=True))
         return [n - kernel + 1 for n, kernel in zip(grown, self.size, strict=True)]
 
+    @abstractmethod
     def kernel(self) -> torch.Tensor:
         """Return the kernel ``(out, in, time, height, width)``."""
-        raise NotImplementedError
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input ``(batch, channel, time, height, width)``, convolved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
@@ -27,15 +28,15 @@ from openretina_widgets.models.convolutions import (
 )
 
 
-class Core(nn.Module):
+class Core(nn.Module, ABC):
     """What the sessions share: a stimulus in, feature maps of the same five axes out."""
 
+    @abstractmethod
     def feature_shape(self, in_shape: Sequence[int]) -> tuple[int, ...]:
         """Return ``(channel, time, height, width)`` of the feature maps of such a stimulus.
 
         It is calculated, not tried out, so that sizes from a file cost nothing.
         """
-        raise NotImplementedError
 
 
 class Bias(nn.Module):

@@ -259,7 +259,7 @@ class RetinaModel(nn.Module):
         """
         if data_key is None:
             return self.sessions[0]
-        if data_key not in self._neurons:
+        if not isinstance(data_key, str) or data_key not in self._neurons:
             raise ValueError(unknown_name("data_key", str(data_key), self.sessions, "session"))
         return data_key
 
@@ -303,7 +303,7 @@ class RetinaModel(nn.Module):
             If `time_steps` leaves no response frame, or `num_batches` is below 1.
         """
         self._check_length(time_steps, "time_steps")
-        if num_batches < 1:
+        if not is_index(num_batches) or num_batches < 1:
             raise ValueError(f"num_batches: expected at least 1, got {num_batches}")
         channel, height, width = self.input_shape
         return (num_batches, channel, time_steps, height, width)
@@ -425,7 +425,14 @@ def as_retina_model(model: Any) -> RetinaModel:
     ValueError
         If the module does not say its stimulus shape; wrap it in `RetinaModel` with `input_shape`.
     """
-    return model if isinstance(model, RetinaModel) else RetinaModel(model)
+    if isinstance(model, RetinaModel):
+        return model
+    if not isinstance(model, nn.Module):
+        hint = f"; load_model({model!r}) opens one by its name" if isinstance(model, str) else ""
+        raise TypeError(
+            f"model: expected a RetinaModel or a torch.nn.Module, got {type(model).__name__}{hint}"
+        )
+    return RetinaModel(model)
 
 
 def _sessions_of(module: nn.Module) -> dict[str, int | Sequence[Neuron] | None]:

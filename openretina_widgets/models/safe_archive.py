@@ -84,7 +84,7 @@ class Archive:
     _DAMAGED = (
         zipfile.BadZipFile,
         EOFError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile's word for a compression or a version it does not know
         OSError,
         OverflowError,
         RuntimeError,

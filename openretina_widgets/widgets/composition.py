@@ -45,6 +45,17 @@ def beside_or_above(groups: list[ipw.Widget]) -> ipw.GridBox:
     )
 
 
+def button(description: str, icon: str, tooltip: str, *, width: str, style: str = "") -> ipw.Button:
+    """Return a button with an icon beside its name."""
+    return ipw.Button(
+        description=description,
+        icon=icon,
+        tooltip=tooltip,
+        button_style=style,
+        layout=ipw.Layout(width=width),
+    )
+
+
 class Composition(ipw.VBox):
     """A widget composed of others. Closing it closes all of them."""
 

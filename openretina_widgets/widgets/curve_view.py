@@ -104,6 +104,8 @@ class CurveView(Composition):
                 part.close()
         for menu in self._held.values():
             menu.observe(lambda _: self._held_changed(), "value")
+        # One condition is no curve: its responses get all the room.
+        self.layout.display = "none" if not self._mapped and len(axis) == 1 else None
         self._map.layout.display = None if self._mapped else "none"
         self._plot.layout.display = "none" if self._mapped or len(axis) == 1 else None
         self.plot.title = experiment.title

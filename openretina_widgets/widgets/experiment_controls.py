@@ -14,7 +14,7 @@ from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Condition, Experiment
 from openretina_widgets.insilico.tuning_analyses.indices import tuning_along
-from openretina_widgets.widgets.stimulus_controls import KINDS, Parameter, arguments
+from openretina_widgets.widgets.stimulus_kinds import KINDS, Parameter, arguments
 
 TITLES: Mapping[str, str] = {
     "direction": "direction",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
@@ -15,14 +13,10 @@ from numpy.typing import NDArray
 from openretina_widgets.drawing import colour
 from openretina_widgets.drawing.field_content import Images, as_images, encode_images, listing
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets.transport import FrameWindow, MainLoop, TransportStats
+from openretina_widgets.widgets.canvas_widget import LiveCanvas, static_text
 
 
-def _text(name: str) -> str:
-    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
-
-
-class FieldWall(anywidget.AnyWidget):
+class FieldWall(LiveCanvas):
     """Small signed images side by side, blue - white - red; zero is exactly white.
 
     Only what is in view is painted, so that thousands scroll smoothly. A click chooses, with shift
@@ -71,9 +65,8 @@ class FieldWall(anywidget.AnyWidget):
         If an argument does not fit; the message names it.
     """
 
-    # Texts, not paths: anywidget watches a path for changes and keeps every widget alive for it.
-    _esm = _text("canvas.js") + _text("field_wall.js")
-    _css = _text("field_wall.css")
+    _esm = static_text("canvas.js", "live_canvas.js", "field_wall.js")
+    _css = static_text("field_wall.css")
 
     selected: tuple[int, ...] = traitlets.Tuple().tag(sync=True)  # type: ignore[assignment]
     scale = traitlets.Enum(["each", "common"], "each").tag(sync=True)
@@ -83,8 +76,6 @@ class FieldWall(anywidget.AnyWidget):
     pixel_size_um = traitlets.Float(None, allow_none=True).tag(sync=True)
     height = traitlets.Float(420.0).tag(sync=True)
     tile = traitlets.Float(96.0).tag(sync=True)
-    # The newest content, for a view that opens: one trait, so that its parts arrive as one.
-    _content = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Bytes(colour.DIVERGING.tobytes()).tag(sync=True)
 
     def __init__(
@@ -107,10 +98,8 @@ class FieldWall(anywidget.AnyWidget):
     ) -> None:
         self._images: Images | None = None
         self._listing: dict[str, Any] = {}
-        self._version, self._due = 0, False
+        self._version = 0
         self._encoding: dict[str, Any] = {}
-        self._window, self._main_loop = FrameWindow(), MainLoop()
-        self._owns_layout = not isinstance(layout, ipywidgets.Layout)
         self._take(images, neurons, labels, notes, panels)
         super().__init__(
             scale=scale,
@@ -120,11 +109,10 @@ class FieldWall(anywidget.AnyWidget):
             height=height,
             tile=tile,
             placeholder=placeholder,
-            **({} if layout is None else {"layout": layout}),
+            layout=layout,
         )
         self.selected = tuple(selected)
         self._content = self._encoded()
-        self.on_msg(self._on_message)
 
     @property
     def images(self) -> Images | None:
@@ -140,16 +128,6 @@ class FieldWall(anywidget.AnyWidget):
     def limits(self) -> NDArray[np.float64]:
         """``(neuron,)``: the value of each neuron in the full colour; 0 where nothing is known."""
         return np.array(self._encoded()["limits"])
-
-    @property
-    def ready(self) -> bool:
-        """Whether live images may be sent now: ask before making some for `show_live`."""
-        return self._window.ready
-
-    @property
-    def stats(self) -> TransportStats:
-        """Counters of the live route."""
-        return self._window.stats
 
     def show(
         self,
@@ -186,36 +164,11 @@ class FieldWall(anywidget.AnyWidget):
             expected = None if self._images is None else self._images.shape
             raise ValueError(f"images: expected the shape {expected}, got {array.shape}")
         self._images, self._version = array, self._version + 1
-        if self._due:
-            self._window.count_skipped()
-        self._due = True
-        self._deliver()
-
-    def flush(self) -> None:
-        """Make the newest images the widget's state: every view draws them."""
-        self._due = False
-        self._content = self._encoded()
+        self._send_soon()
 
     def clear(self) -> None:
         """Take all images away."""
         self.show(None)
-
-    def close(self) -> None:
-        """Close the widget, and the layout that was made for it."""
-        if self.comm is None:
-            return
-        layout = self.layout
-        super().close()
-        self._window.forget_views()
-        if self._owns_layout:
-            layout.close()
-
-    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """State for the browser; the content in it is always the newest, live or not."""
-        state: dict[str, Any] = super().get_state(key=key, drop_defaults=drop_defaults)
-        if key is None or "_content" in state:
-            state["_content"] = self._encoded()
-        return state
 
     @traitlets.validate("selected")
     def _on_the_wall(self, proposal: Any) -> tuple[int, ...]:
@@ -247,24 +200,11 @@ class FieldWall(anywidget.AnyWidget):
         self._listing = listing(array, neurons, labels, notes, panels)
         self._images, self._version = array, self._version + 1
 
-    def _deliver(self) -> None:
-        """Send the live images that wait, if the browser keeps up."""
-        if not (self._due and self._window.ready):
-            return
-        self._due = False
-        content = self._encoded()
-        frames = content["frames"]
-        number, ask = self._window.count_sent(len(frames))
-        live = {name: content[name] for name in ("version", "limits")}
-        self.send({"event": "frames", "frame": number, "ask": ask, **live}, buffers=[frames])
+    def _live(self, content: dict[str, Any]) -> dict[str, Any]:
+        return {name: content[name] for name in ("version", "limits")}
 
-    def _on_message(self, _: Any, content: Any, __: Any) -> None:
-        """Hear the browser; on any thread, so what there is to send is left to the main loop."""
-        event = self._window.hear(content)
-        if event == "open" and content.get("version") != self._version and self._images is not None:
-            self._due = True  # the page missed the newest while it loaded
-        if event and self._due:
-            self._main_loop.call(self._deliver)
+    def _is_newest(self, version: Any) -> bool:
+        return version == self._version or self._images is None
 
     def _encoded(self) -> dict[str, Any]:
         """What the browser needs to draw the newest images; made once a version."""

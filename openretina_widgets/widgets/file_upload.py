@@ -28,9 +28,8 @@ from typing import Any, BinaryIO
 import anywidget
 import traitlets
 
+from openretina_widgets.widgets.canvas_widget import static_text
 from openretina_widgets.widgets.transport import MainLoop
-
-_STATIC = Path(__file__).parent / "static"
 
 PIECE = 2 * 2**20
 """Bytes of a piece."""
@@ -70,8 +69,8 @@ class FileUpload(anywidget.AnyWidget):
         The file that arrived last, complete; may be observed.
     """
 
-    _esm = (_STATIC / "file_upload.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "file_upload.css").read_text(encoding="utf-8")
+    _esm = static_text("file_upload.js")
+    _css = static_text("file_upload.css")
 
     label = traitlets.Unicode("Upload").tag(sync=True)
     accept = traitlets.Unicode("").tag(sync=True)

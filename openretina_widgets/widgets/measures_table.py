@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from openretina_widgets.insilico.tuning_analyses.measure import within_turn
+
+_TURN = {"direction": 360.0, "orientation": 180.0}
 _OF_MOTION = ("dsi", "osi", "preferred_direction", "preferred_orientation")
 
 
@@ -45,7 +48,8 @@ def table(
         )
         for place, name in enumerate(fit.names):
             found = fit.value(name)
-            words = [_cell(found, column, fit.errors[column, place]) for column in columns]
+            turn = _TURN.get(main, 0.0) if name == "preferred" else 0.0
+            words = [_cell(found, column, fit.errors[column, place], turn) for column in columns]
             rows.append((f"Fit: {name.replace('_', ' ')}", words))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join(
@@ -57,13 +61,17 @@ def table(
     return f'<table class="orw-measures"><tr><th></th>{head}</tr>{body}</table>'
 
 
-def _cell(found: Any, column: int, error: float = np.nan) -> str:
+def _cell(found: Any, column: int, error: float = np.nan, turn: float = 0.0) -> str:
     if found.reasons[column]:
         reason = html.escape(str(found.reasons[column]).split("not determined: ")[-1])
         return f'<span class="orw-undefined">not determined: {reason}</span>'
     value = float(found.values[column])
-    if not found.unit and np.isfinite(getattr(found, "limits", (np.inf,))).all():
-        return f"{value:.3f}".replace("-", "−")  # an index: its range is known
+    bounded = bool(np.isfinite(getattr(found, "limits", (np.inf,))).all())
+    if not found.unit and bounded:
+        return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # an index: its range is known
+    if found.unit == "°" and (bounded or turn):
+        value = within_turn(value, turn or found.limits[1])
+        value = value if np.isfinite(error) else round(value, 1)
     return _number(value, found.unit, error)
 
 

@@ -18,9 +18,10 @@ from openretina_widgets.models.device import check_device
 from openretina_widgets.models.loading import EMBEDDED, TRAINED, load_model
 from openretina_widgets.models.published import PUBLISHED, Progress, fetch_steps
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
-from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.composition import Composition, button
 from openretina_widgets.widgets.file_upload import FileUpload
 
+_WIDTH = "112px"  # of a button
 _VARIABLE = "variable "  # before the name of a variable of the notebook
 
 
@@ -72,8 +73,10 @@ class ModelLoader(Composition):
             layout=ipw.Layout(width="230px"),
         )
         self._device.style.description_width = "24px"
-        self._load = _button("Load", "folder-open", "Open the model")
-        self._cancel = _button("Cancel", "times", "Give it up; the model that was open stays")
+        self._load = button("Load", "folder-open", "Open the model", width=_WIDTH)
+        self._cancel = button(
+            "Cancel", "times", "Give it up; the model that was open stays", width=_WIDTH
+        )
         self._cancel.disabled = True
         self._upload = FileUpload(label="Upload …", accept=".ckpt,.pt")
         self._card = ipw.HTML(layout=ipw.Layout(width="auto", min_height="66px"))
@@ -301,9 +304,3 @@ def _free_memory() -> int | None:
         return int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
-
-
-def _button(description: str, icon: str, tooltip: str) -> ipw.Button:
-    return ipw.Button(
-        description=description, icon=icon, tooltip=tooltip, layout=ipw.Layout(width="112px")
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
@@ -19,15 +19,15 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     TotalVariationRegularizer,
 )
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.composition import Composition, button
 from openretina_widgets.widgets.curves import Chart
+from openretina_widgets.widgets.run_panel import RunControls
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
-
-RunState = Literal["idle", "running", "paused"]
 
 _USUAL_FRAMES = 50
 _FULL = {"width": "auto", "min_width": "0"}
 _STYLE = {"description_width": "118px"}
+_WIDTH = "112px"  # of a button
 
 
 class OptimizerSettings(Composition):
@@ -144,27 +144,21 @@ class OptimizerSettings(Composition):
             self.window.value = (start, stop)
 
 
-class RunButtons(ipw.HBox):
+class RunButtons(RunControls):
     """Optimise, Pause or Resume, Step, Stop and Reset; those that make sense are enabled."""
 
     def __init__(self) -> None:
-        self.optimise = _button("Optimise", "play", "Start from noise", style="primary")
-        self.pause = _button("Pause", "pause", "Pause after this iteration, or go on")
-        self.step = _button("Step", "step-forward", "One iteration, then pause")
-        self.stop = _button("Stop", "stop", "End the run and show the best stimulus so far")
-        self.reset = _button("Reset", "undo", "Stop, and clear result and pictures")
+        self.reset = button("Reset", "undo", "Stop, and clear result and pictures", width=_WIDTH)
         super().__init__(
-            [self.optimise, self.pause, self.step, self.stop, self.reset],
-            layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+            "Optimise",
+            start="Start from noise",
+            pause="Pause after this iteration, or go on",
+            step="One iteration, then pause",
+            stop="End the run and show the best stimulus so far",
+            more=[self.reset],
+            width=_WIDTH,
         )
-        self.show("idle")
-
-    def show(self, state: RunState) -> None:
-        """Enable what makes sense in a state."""
-        going = state != "idle"
-        self.pause.disabled = self.stop.disabled = not going
-        self.pause.description = "Resume" if state == "paused" else "Pause"
-        self.pause.icon = "play" if state == "paused" else "pause"
+        self.optimise = self.start
 
 
 class OptimizerView(Composition):
@@ -286,14 +280,4 @@ def _number(description: str, tooltip: str) -> ipw.BoundedFloatText:
         max=1e9,
         layout=ipw.Layout(**_FULL),
         style=_STYLE,
-    )
-
-
-def _button(description: str, icon: str, tooltip: str, *, style: str = "") -> ipw.Button:
-    return ipw.Button(
-        description=description,
-        icon=icon,
-        tooltip=tooltip,
-        button_style=style,
-        layout=ipw.Layout(width="112px"),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.population import (
     SelectivityStep,
@@ -20,10 +20,11 @@ from openretina_widgets.insilico.population import (
 from openretina_widgets.insilico.population.table import as_text
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.composition import button
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.population_scatter import PopulationScatter
 from openretina_widgets.widgets.population_table import PopulationTable
+from openretina_widgets.widgets.run_panel import RunPanel, RunState
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Following, Selection, selection_for
 
@@ -33,7 +34,7 @@ _CARD = ("on_off", "transience", "dsi", "osi", "suppression", "biphasic")
 _FREE = {"width": "auto", "min_width": "0"}
 
 
-class PopulationExplorer(Exportable, Composition):
+class PopulationExplorer(Exportable, RunPanel[SelectivityStep, SelectivityTable]):
     """Every index of every neuron: a table, a scatter of any two, and queries.
 
     Parameters
@@ -80,7 +81,6 @@ class PopulationExplorer(Exportable, Composition):
     """
 
     _result_trait = "table"
-    job: Job[SelectivityStep, SelectivityTable] | None = None
     _following: Following | None = None  # none yet while it is built
     table = traitlets.Instance(SelectivityTable, allow_none=True)
     query = traitlets.Unicode("")
@@ -99,12 +99,13 @@ class PopulationExplorer(Exportable, Composition):
     ) -> None:
         selection = selection_for(model, selection=selection, data_key=data_key)
         self._selection = selection
-        self._seed = seed
+        self._seed = check_seed(seed)
         self._threads: int | None = live_threads() if threads == "auto" else threads
-        self._compute = _button(
-            "Compute table", "play", "Measure every neuron of the session", "primary"
+        pressed = partial(button, width="132px")
+        self._compute = pressed(
+            "Compute table", "play", "Measure every neuron of the session", style="primary"
         )
-        self._stop = _button("Stop", "stop", "End the measurement; what is measured stays")
+        self._stop = pressed("Stop", "stop", "End the measurement; what is measured stays")
         self._stop.disabled = True
         self._status = RunStatus()
         self._field = ipw.Text(
@@ -114,7 +115,7 @@ class PopulationExplorer(Exportable, Composition):
             layout=ipw.Layout(flex="1 1 320px", **_FREE),
             style={"description_width": "40px"},
         )
-        self._take = _button("Select these", "check", "Select the neurons that the query finds")
+        self._take = pressed("Select these", "check", "Select the neurons that the query finds")
         self._found = ipw.HTML(layout=ipw.Layout(width="auto", min_height="26px"))
         words = "Nothing is measured yet: press Compute table."
         self.rows = PopulationTable(
@@ -141,7 +142,7 @@ class PopulationExplorer(Exportable, Composition):
         save = ExportMenu(self, name="population")
         super().__init__((buttons, self._status, finder, self._found, views, self._card, save))
         self.add_class("orw-population")
-        self._compute.on_click(lambda _: self._main_loop.call(self._pressed))
+        self._compute.on_click(lambda _: self._main_loop.call(self._try(self.start)))
         self._stop.on_click(lambda _: self.stop())
         self._take.on_click(lambda _: self._main_loop.call(self.select_matching))
         self._field.observe(self._typed, "value")
@@ -178,7 +179,7 @@ class PopulationExplorer(Exportable, Composition):
         """
         self._end_job()
         model, session, seed = self.model, self._selection.data_key, self._seed
-        self._step: SelectivityStep | None = None
+        self._newest: SelectivityStep | None = None
         self.job = Job(
             lambda: selectivity_steps(model, data_key=session, seed=seed),
             on_update=self._show,
@@ -187,18 +188,9 @@ class PopulationExplorer(Exportable, Composition):
             name="measure a population",
             context=partial(torch_threads, self._threads),
         )
-        self._compute.disabled, self._stop.disabled = True, False
+        self._show_state("running")
         self._status.tell("running", "Starting …", progress=0.0, figures=self._figures())
         return self.job.start(paused=paused)
-
-    def stop(
-        self, reason: str = "stopped by the user"
-    ) -> Job[SelectivityStep, SelectivityTable] | None:
-        """Ask the measurement to end; what is measured stays. None if nothing runs."""
-        if self.job is None or self.job.done():
-            return None
-        self.job.cancel(reason)
-        return self.job
 
     def select_matching(self) -> None:
         """Select the neurons that meet the query."""
@@ -207,18 +199,11 @@ class PopulationExplorer(Exportable, Composition):
 
     def close(self) -> None:
         """End the measurement and close the widget with all that belongs to it."""
-        self._end_job()
         if self._following is not None:
             self._following.end()
         super().close()
 
     # From the page ---------------------------------------------------------------------------
-
-    def _pressed(self) -> None:
-        try:
-            self.start()
-        except (TypeError, ValueError) as error:
-            self._fail(error)
 
     def _typed(self, change: Any) -> None:
         self._main_loop.call(lambda: self.set_trait("query", change["new"]))
@@ -232,7 +217,7 @@ class PopulationExplorer(Exportable, Composition):
     # From the measurement, on the loop -------------------------------------------------------
 
     def _show(self, step: SelectivityStep) -> None:
-        self._step = step
+        self._newest = step
         self._status.tell(
             "running",
             f"Measuring: {step.what}.",
@@ -242,34 +227,28 @@ class PopulationExplorer(Exportable, Composition):
         if step.table is not self.table:
             self.table = step.table
 
-    def _ended(self, job: Job[SelectivityStep, SelectivityTable]) -> None:
-        self._compute.disabled, self._stop.disabled = False, True
-        error = None if job.state == "cancelled" else job.exception()
-        if error is not None:
-            self._fail(error)
-            return
-        try:
-            self.table = job.result()
-        except CancelledError:
-            self._status.tell("idle", "Stopped before anything was measured. " + _HINT)
-            return
-        n = len(self.table) if self.table is not None else 0
+    def _ended_without(self, job: Job[SelectivityStep, SelectivityTable]) -> None:
+        self._status.tell("idle", "Stopped before anything was measured. " + _HINT)
+
+    def _ended_with(
+        self, table: SelectivityTable, job: Job[SelectivityStep, SelectivityTable]
+    ) -> None:
+        self.table = table
         ended = f"Ended: {job.reason}. What is measured stays. " if job.reason else ""
         self._status.tell(
             "finished",
-            f"{ended}Measured {n} neurons of {self._selection.data_key}. Ask for some of them, "
-            f"such as {_EXAMPLE}",
+            f"{ended}Measured {len(table)} neurons of {self._selection.data_key}. "
+            "Click on the head of a column to sort; ask for some of them below.",
             progress=None if job.reason else 1.0,
             figures=self._figures(),
         )
 
-    def _fail(self, error: BaseException) -> None:
-        self._compute.disabled, self._stop.disabled = False, True
-        self._status.tell("failed", f"{type(error).__name__}: {error}")
+    def _show_state(self, state: RunState) -> None:
+        self._compute.disabled, self._stop.disabled = state != "idle", state == "idle"
 
     def _figures(self) -> list[tuple[str, str]]:
         job = self.job
-        step = self._step if job is not None else None
+        step = self._newest if job is not None else None
         left = None
         if job is not None and step is not None and step.done:
             left = 0.0 if job.done() else job.elapsed * (step.total - step.done) / step.done
@@ -304,7 +283,7 @@ class PopulationExplorer(Exportable, Composition):
                 self._matching = tuple(table["neuron"][found].tolist())
                 said = f"{len(found)} of {len(table)} neurons match."
         elif table is not None:
-            said = f"Type a condition, such as {_EXAMPLE}"
+            said = "Type a condition. Point at the head of a column for its name in a query."
         filtered = table is not None and bool(query) and not failed
         self.rows.shown = self.scatter.shown = self._matching if filtered else None
         self._take.disabled = not (filtered and self._matching)
@@ -332,7 +311,7 @@ class PopulationExplorer(Exportable, Composition):
         if row["rule"]:
             text += f", because {html.escape(row['rule'])}"
         facts = [
-            f"{column.title} {as_text(row[column.name])}"
+            f"{column.title} {as_text(row[column.name], column.period)}"
             + (f" ({why})" if (why := table.reason(column.name, selection.neuron)) else "")
             for column in table.columns
             if column.name in _CARD
@@ -344,20 +323,6 @@ class PopulationExplorer(Exportable, Composition):
             self._end_job()
             self.job = None
             self.table = None
-            self._compute.disabled, self._stop.disabled = False, True
+            self._show_state("idle")
             self._status.tell("idle", _HINT, progress=0.0, figures=self._figures())
         self._draw_card()
-
-    def _end_job(self) -> None:
-        if self.job is not None:
-            self.job.close()
-
-
-def _button(description: str, icon: str, tooltip: str, style: str = "") -> ipw.Button:
-    return ipw.Button(
-        description=description,
-        icon=icon,
-        tooltip=tooltip,
-        button_style=style,
-        layout=ipw.Layout(width="132px"),
-    )

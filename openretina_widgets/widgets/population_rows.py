@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
 
 from openretina_widgets.drawing.row_content import encode
 from openretina_widgets.insilico.population import SelectivityTable
+from openretina_widgets.widgets.canvas_widget import CanvasWidget
 from openretina_widgets.widgets.selection import Following, Selection
 from openretina_widgets.widgets.transport import MainLoop
 
-_STATIC = Path(__file__).parent / "static"
 
-
-@functools.cache
-def static_text(name: str) -> str:
-    """Return a file of the folder ``static``: as text, because anywidget watches paths."""
-    return (_STATIC / name).read_text(encoding="utf-8")
-
-
-class PopulationView(anywidget.AnyWidget):
+class PopulationView(CanvasWidget):
     """A view of a `SelectivityTable` in which neurons are selected.
 
     Parameters
@@ -77,12 +67,11 @@ class PopulationView(anywidget.AnyWidget):
         self._table = table
         self._main_loop = MainLoop()
         self._selection = selection
-        self._owns_layout = layout is None
         super().__init__(
             height=height,
             placeholder=placeholder,
             _content=encode(table),
-            **({} if layout is None else {"layout": layout}),
+            layout=layout,
         )
         self._follow()
         self._following = None if selection is None else Following(selection, self._follow)
@@ -120,10 +109,7 @@ class PopulationView(anywidget.AnyWidget):
             return
         if self._following is not None:
             self._following.end()
-        layout = self.layout
         super().close()
-        if self._owns_layout:
-            layout.close()
 
     def _follow(self, _: Any = None) -> None:
         """Show what the shared selection says, if it looks at the session of the table."""

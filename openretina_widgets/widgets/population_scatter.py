@@ -8,7 +8,8 @@ import ipywidgets
 import traitlets
 
 from openretina_widgets.insilico.population import SelectivityTable
-from openretina_widgets.widgets.population_rows import PopulationView, static_text
+from openretina_widgets.widgets.canvas_widget import static_text
+from openretina_widgets.widgets.population_rows import PopulationView
 from openretina_widgets.widgets.selection import Selection
 
 
@@ -39,12 +40,8 @@ class PopulationScatter(PopulationView):
         If there is no such column, or it holds no numbers; the message names the nearest.
     """
 
-    _esm = (
-        static_text("canvas.js")
-        + static_text("population_rows.js")
-        + static_text("population_scatter.js")
-    )
-    _css = static_text("population_rows.css") + static_text("population_scatter.css")
+    _esm = static_text("canvas.js", "population_rows.js", "population_scatter.js")
+    _css = static_text("population_rows.css", "population_scatter.css")
 
     x = traitlets.Unicode("on_off").tag(sync=True)
     y = traitlets.Unicode("contrast_change").tag(sync=True)

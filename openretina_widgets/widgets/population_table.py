@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traitlets
 
-from openretina_widgets.widgets.population_rows import PopulationView, static_text
+from openretina_widgets.widgets.canvas_widget import static_text
+from openretina_widgets.widgets.population_rows import PopulationView
 
 
 class PopulationTable(PopulationView):
@@ -34,12 +35,8 @@ class PopulationTable(PopulationView):
     >>> view.sort_by, view.descending = "dsi", True
     """
 
-    _esm = (
-        static_text("canvas.js")
-        + static_text("population_rows.js")
-        + static_text("population_table.js")
-    )
-    _css = static_text("population_rows.css") + static_text("population_table.css")
+    _esm = static_text("canvas.js", "population_rows.js", "population_table.js")
+    _css = static_text("population_rows.css", "population_table.css")
 
     sort_by = traitlets.Unicode("").tag(sync=True)
     descending = traitlets.Bool(False).tag(sync=True)

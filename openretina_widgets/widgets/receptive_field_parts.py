@@ -6,22 +6,22 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.drawing.colour import channel_colour, symmetric_limits
 from openretina_widgets.drawing.field_content import project
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.split import split_fields
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap
-
-RunState = Literal["idle", "running", "paused"]
+from openretina_widgets.widgets.run_panel import RunControls
 
 METHODS = {
     "gradient": "gradient at grey",
@@ -75,6 +75,11 @@ class FieldSettings(Composition):
         frames: int,
         seed: int,
     ) -> None:
+        # A box would move what does not fit to its nearest end without a word.
+        if not is_index(frames) or not 2 <= frames <= 10**9:
+            raise ValueError(f"frames: expected a whole number from 2 to 10^9, got {frames!r}")
+        if check_seed(seed) > 2**31 - 1:
+            raise ValueError(f"seed: expected at most 2^31 - 1, got {seed!r}")
         self.bases = dict(bases)
         field = {"style": _STYLE, "layout": ipw.Layout(width="auto", min_width="0")}
         self.method = ipw.Dropdown(
@@ -92,7 +97,7 @@ class FieldSettings(Composition):
         )
         self.frames = ipw.BoundedIntText(
             value=frames,
-            min=1,
+            min=2,
             max=10**9,
             description="Frames",
             tooltip="Frames of noise that the average is taken over",
@@ -142,30 +147,18 @@ class FieldSettings(Composition):
         )
 
 
-class FieldButtons(ipw.HBox):
+class FieldButtons(RunControls):
     """Compute fields, Pause or Resume, and Stop; those that make sense are enabled."""
 
     def __init__(self) -> None:
-        button = partial(ipw.Button, layout=ipw.Layout(width="140px"))
-        self.compute = button(
-            description="Compute fields",
-            icon="play",
-            button_style="primary",
-            tooltip="Compute the receptive fields of all neurons",
-        )
-        self.pause = button(description="Pause", icon="pause", tooltip="Pause, or go on")
-        self.stop = button(description="Stop", icon="stop", tooltip="End the run")
         super().__init__(
-            [self.compute, self.pause, self.stop],
-            layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+            "Compute fields",
+            start="Compute the receptive fields of all neurons",
+            pause="Pause, or go on",
+            stop="End the run",
+            width="140px",
         )
-        self.show("idle")
-
-    def show(self, state: RunState) -> None:
-        """Enable what makes sense in a state."""
-        self.pause.disabled = self.stop.disabled = state == "idle"
-        self.pause.description = "Resume" if state == "paused" else "Pause"
-        self.pause.icon = "play" if state == "paused" else "pause"
+        self.compute = self.start
 
 
 class FieldDetail(Composition):
@@ -245,6 +238,8 @@ class FieldDetail(Composition):
         outlines = [] if fields is None else outlines_of(fields, at)
         words = "solid: centre, dashed: surround (2σ)" if len(outlines) > 1 else ""
         note = words or ("solid: centre (2σ)" if outlines else "")
+        if fields is not None and np.isnan(images).all():
+            note = "hatched: undefined"
         for chart, image in zip(self.maps, images, strict=True):
             chart.unit = unit
             chart.show(image, limit=limit, outlines=outlines, note=note)
@@ -254,7 +249,9 @@ class FieldDetail(Composition):
         else:
             self.temporal.clear()
         known = figures_of(fields, at)
-        self._figures.value = _table(known if fields is not None else [(n, "…") for n, _ in known])
+        if fields is None:
+            known = [(name, "…") for name, _ in known]
+        self._figures.value = _table(known, reason_of(fields, at))
 
     def _times(self, length: int) -> np.ndarray:
         return (np.arange(length) - length + 0.5) * 1000.0 / self._model.frame_rate
@@ -283,8 +280,14 @@ def outlines_of(fields: ReceptiveFields, at: int) -> list[Outline]:
     return outlines
 
 
+def reason_of(fields: ReceptiveFields | None, at: int) -> str:
+    """Return why figures of a field are missing, in words; empty where it is determined."""
+    reason = "" if fields is None else fields.reasons[at]
+    return f"Not determined: {reason}." if reason else ""
+
+
 def figures_of(fields: ReceptiveFields | None, at: int) -> list[tuple[str, str]]:
-    """Return name and value of what is known of a field; why, where it is not determined."""
+    """Return name and value of what is known of a field; `reason_of` says why one is missing."""
     unit = "µm" if fields is None else fields.space_unit
     names = [
         "polarity",
@@ -300,8 +303,8 @@ def figures_of(fields: ReceptiveFields | None, at: int) -> list[tuple[str, str]]
     ]
     if fields is None:
         return [(name, "") for name in names]
-    fit, pixel, reason = fields.fit, fields.pixel, fields.reasons[at]
-    lost = f"not determined: {reason}" if reason else "not determined"
+    fit, pixel = fields.fit, fields.pixel
+    lost = "–" if fields.reasons[at] else "not determined"
 
     def number(values: np.ndarray, digits: int, factor: float = 1.0, why: str = lost) -> str:
         value = factor * float(values[at])
@@ -317,7 +320,7 @@ def figures_of(fields: ReceptiveFields | None, at: int) -> list[tuple[str, str]]
         number(fit.diameter, fine, pixel),
         number(fit.area, fine, pixel**2),
         number(fit.surround_index, 2),
-        number(surround, fine, pixel, why=lost if reason else "no surround found"),
+        number(surround, fine, pixel, why=lost if fields.reasons[at] else "no surround found"),
         number(fields.time_to_peak_ms, 0),
         number(fields.biphasic_index, 2),
         number(fit.quality, 2),
@@ -329,7 +332,7 @@ def _heading(text: str) -> str:
     return f'<div class="orw-heading" style="font-size: 16px">{html.escape(text)}</div>'
 
 
-def _table(rows: Sequence[tuple[str, str]]) -> str:
+def _table(rows: Sequence[tuple[str, str]], reason: str = "") -> str:
     cells = "".join(
         '<tr><td style="padding: 3px 18px 3px 0; white-space: nowrap; vertical-align: top; '
         f'color: var(--jp-ui-font-color2, #666)">{html.escape(name)}</td>'
@@ -337,4 +340,5 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
         for name, value in rows
     )
     style = "font-size: 14px; line-height: 20px; font-variant-numeric: tabular-nums"
-    return f'<table class="orw-figures" style="{style}">{cells}</table>'
+    words = f'<p style="{style}; margin: 8px 0 0">{html.escape(reason)}</p>' if reason else ""
+    return f'<table class="orw-figures" style="{style}">{cells}</table>{words}'

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -14,17 +11,12 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
-from openretina_widgets.data_io.artificial_stimuli import (
-    ArtificialStimulus,
-    Screen,
-    binary_noise,
-)
 from openretina_widgets.drawing.field_content import project, unit_of
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
-from openretina_widgets.insilico.receptive_fields.mosaic import Mosaic, mosaics
-from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
+from openretina_widgets.insilico.receptive_fields.mosaic import mosaics
+from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
@@ -37,22 +29,25 @@ from openretina_widgets.widgets.receptive_field_parts import (
     FieldDetail,
     FieldSettings,
     LiveFields,
-    RunState,
-    outlines_of,
 )
-from openretina_widgets.widgets.retina_map import Outline, RetinaMap
+from openretina_widgets.widgets.receptive_field_pictures import (
+    Snapshots,
+    centre_of,
+    noise_image,
+    notes_of,
+    regularity_in_words,
+)
+from openretina_widgets.widgets.retina_map import RetinaMap
+from openretina_widgets.widgets.run_panel import RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
 
 _HINT = "Choose a method and press Compute fields."
-_PAUSED = "Paused. Press Resume to go on."
 _ALL = "all types"
-_SHARE = 0.1  # of the run's time that its pictures may take
 _DETAIL_EVERY = 1.0  # seconds from one enlarged picture to the next while a run goes on
-_BASE_CONTRAST = 0.5  # of the noise at which a local gradient is taken
 
 
-class ReceptiveFieldViewer(Exportable, Composition):
+class ReceptiveFieldViewer(Exportable, RunPanel[LiveFields, ReceptiveFields]):
     """Computes the receptive fields of all neurons and shows them.
 
     A wall of all fields; the one that is chosen enlarged, with its kernel in time and its figures;
@@ -105,7 +100,7 @@ class ReceptiveFieldViewer(Exportable, Composition):
     >>> fields = await viewer.start()
     """
 
-    job: Job[LiveFields, ReceptiveFields] | None = None
+    _paused = "Paused. Press Resume to go on."
     result = traitlets.Instance(ReceptiveFields, allow_none=True)
 
     def __init__(
@@ -143,11 +138,8 @@ class ReceptiveFieldViewer(Exportable, Composition):
         super().__init__((self._settings, self._buttons, self._status, self._display, save))
         self.add_class("orw-receptive-fields")
         self._shown: tuple[RetinaModel, str] | None = None
-        settings, buttons = self._settings, self._buttons
-        buttons.compute.on_click(lambda _: self._main_loop.call(self._try(self.start)))
-        # These steer the run from whatever thread they are called in, without a detour.
-        buttons.pause.on_click(lambda _: self._pause_or_resume())
-        buttons.stop.on_click(lambda _: self.stop())
+        settings = self._settings
+        self._steered_by(self._buttons)
         settings.session.observe(lambda _: self._main_loop.call(self._session_chosen), "value")
         settings.channel.observe(lambda _: self._main_loop.call(self._draw_wall), "value")
         selection.observe(self._selection_changed, ["model", "data_key", "neurons"])
@@ -183,12 +175,12 @@ class ReceptiveFieldViewer(Exportable, Composition):
             steps = receptive_field_steps(
                 self.model, data_key=self.selection.data_key, method=method, **self._more(method)
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, MemoryError) as error:
             self._fail(error)
             raise
         self.result = None
         self._prepare(method)
-        wall, snapshot = self.wall, _Snapshots()
+        wall, snapshot = self.wall, Snapshots()
         self._detailed_at = 0.0
         self.job = job = Job(
             lambda: steps,
@@ -200,16 +192,10 @@ class ReceptiveFieldViewer(Exportable, Composition):
             name="receptive fields",
             context=partial(torch_threads, self._threads),
         )
-        self._status.tell("running", self._doing(), progress=0.0, figures=self._progress(None))
+        self._doing = self._in_words()
+        self._status.tell("running", self._doing, progress=0.0, figures=self._progress(None))
         self._buttons.show("paused" if paused else "running")
         return job.start(paused=paused)
-
-    def stop(self, reason: str = "stopped by the user") -> Job[LiveFields, ReceptiveFields] | None:
-        """Ask the run to end; return its job, None if nothing runs."""
-        if self.job is None or self.job.done():
-            return None
-        self.job.cancel(reason)
-        return self.job
 
     def reset(self) -> None:
         """End the run, and take result and pictures away."""
@@ -224,33 +210,11 @@ class ReceptiveFieldViewer(Exportable, Composition):
 
     def close(self) -> None:
         """End the run and close the widget with all that belongs to it; the selection stays."""
-        self._end_job()
         if self.comm is not None:
             self.selection.unobserve(self._selection_changed, ["model", "data_key", "neurons"])
         super().close()
 
     # From the page ---------------------------------------------------------------------------
-
-    def _try(self, action: Callable[[], object]) -> Callable[[], None]:
-        """Return the action with its errors shown in the widget, where a user who clicks looks."""
-
-        def tried() -> None:
-            try:
-                action()
-            except (TypeError, ValueError) as error:
-                self._fail(error)
-
-        return tried
-
-    def _pause_or_resume(self) -> None:
-        job = self.job
-        if job is None or job.done():
-            return
-        if job.state == "paused":
-            job.resume()
-            self._main_loop.call(self._show_going)
-        else:
-            job.pause()
 
     def _session_chosen(self) -> None:
         session = self._settings.session.value
@@ -367,7 +331,7 @@ class ReceptiveFieldViewer(Exportable, Composition):
         self.wall.show(
             images,
             labels=[neuron.label for neuron in neurons],
-            notes=None if self.result is None else _notes(self.result),
+            notes=None if self.result is None else notes_of(self.result),
             panels=panels if len(channels) > 1 else (),
         )
         self.wall.selected = self.selection.neurons
@@ -386,12 +350,12 @@ class ReceptiveFieldViewer(Exportable, Composition):
             outline
             for at, neuron in enumerate(result.neurons)
             if kept in (_ALL, result.cell_types[at])
-            for outline in _centre_of(result, at, labels[neuron])
+            for outline in centre_of(result, at, labels[neuron])
         ]
         lost = sum(kept in (_ALL, name) for name in result.cell_types) - len(outlines)
         notes = [f"{len(outlines)} fitted, {lost} not determined"] if lost else []
         if kept != _ALL:
-            notes.append(_regularity(mosaics(result)[kept]))
+            notes.append(regularity_in_words(mosaics(result)[kept]))
         note = "; ".join(notes)
         self.mosaic.show(outlines=outlines, note=note)
         if not outlines:
@@ -406,41 +370,23 @@ class ReceptiveFieldViewer(Exportable, Composition):
             return
         self._images, self._kernels = fields.images, fields.kernels
         self._draw_wall(live=True)
-        self._show_going(fields)
+        self._show_going(progress=fields.done / fields.total, figures=self._progress(fields))
         now = time.monotonic()
         if job.state == "paused" or now - self._detailed_at >= _DETAIL_EVERY:
             self._detailed_at = now
             self._enlarge()
 
-    def _show_going(self, fields: LiveFields | None = None) -> None:
-        job = self.job
-        if job is None or job.done():
-            return
-        paused = job.state == "paused" and job.pending != "resume"
-        state: RunState = "paused" if paused else "running"
-        self._buttons.show(state)
-        self._status.tell(
-            state,
-            _PAUSED if paused else self._doing(),
-            progress=None if fields is None else fields.done / fields.total,
-            figures=None if fields is None else self._progress(fields),
-        )
-
     def _ended(self, job: Job[LiveFields, ReceptiveFields]) -> None:
-        self._buttons.show("idle")
         self.wall.flush()
-        error = None if job.state == "cancelled" else job.exception()
-        if error is not None:
-            self._fail(error)
-            return
-        try:
-            result = job.result()
-        except CancelledError:
-            self._status.tell(
-                "idle", f"Ended: {job.reason}. What is shown is not finished, and not fitted."
-            )
-            self._enlarge()
-            return
+        super()._ended(job)
+
+    def _ended_without(self, job: Job[LiveFields, ReceptiveFields]) -> None:
+        self._status.tell(
+            "idle", f"Ended: {job.reason}. What is shown is not finished, and not fitted."
+        )
+        self._enlarge()
+
+    def _ended_with(self, result: ReceptiveFields, job: Job[LiveFields, ReceptiveFields]) -> None:
         self._images, self._kernels = project(result.fields, result.temporal, result.spatial)
         self.result = result
         self._draw_wall()
@@ -457,10 +403,6 @@ class ReceptiveFieldViewer(Exportable, Composition):
             progress=1.0,
         )
 
-    def _fail(self, error: BaseException) -> None:
-        self._buttons.show("idle")
-        self._status.tell("failed", f"{type(error).__name__}: {error}")
-
     def _more(self, method: str) -> dict[str, Any]:
         settings = self._settings
         if method == "sta":
@@ -469,10 +411,10 @@ class ReceptiveFieldViewer(Exportable, Composition):
             return {}
         name = settings.base.value
         if name == NOISE:
-            return {"base": _noise(self.model, settings.seed.value)}
+            return {"base": noise_image(self.model, settings.seed.value)}
         return {"base": settings.bases[name]}
 
-    def _doing(self) -> str:
+    def _in_words(self) -> str:
         words = METHODS[self._settings.method.value]
         n = self.model.n_neurons(self.selection.data_key)
         return f"Computing the {words} of {n} neurons on {self.model.device}."
@@ -490,84 +432,9 @@ class ReceptiveFieldViewer(Exportable, Composition):
             ("remaining", as_time(left)),
         ]
 
-    def _end_job(self) -> None:
-        """End a run for good: it calls back no more, and its model is free."""
-        if self.job is not None:
-            self.job.close()
-
 
 class _Display(Composition):
     """What belongs to one model, closed as a whole when another one comes."""
 
     def __init__(self, row: ipw.HBox) -> None:
         super().__init__((row,), layout=ipw.Layout(width="100%"))
-
-
-class _Snapshots:
-    """Copies what is drawn out of a step, and keeps its share of the run's time small."""
-
-    def __init__(self) -> None:
-        self._again_at = 0.0
-
-    @property
-    def due(self) -> bool:
-        return time.perf_counter() >= self._again_at
-
-    def __call__(self, step: FieldsStep) -> LiveFields:
-        start = time.perf_counter()
-        fields = LiveFields.of(step)
-        end = time.perf_counter()
-        self._again_at = end + (end - start) * (1 / _SHARE - 1)
-        return fields
-
-
-def _noise(model: RetinaModel, seed: int) -> ArtificialStimulus:
-    """Return an image of binary noise, held as long as one response needs."""
-    screen = Screen.of(model)
-    seconds = (screen.lag + 1) / screen.frame_rate
-    noise = binary_noise(
-        screen,
-        seed=seed,
-        contrast=_BASE_CONTRAST,
-        update_rate_hz=1 / seconds,
-        duration_s=seconds,
-        before_s=0.0,
-    )
-    return replace(noise, name=f"binary noise, contrast {_BASE_CONTRAST:g}, seed {seed}")
-
-
-def _centre_of(result: ReceptiveFields, at: int, label: str) -> list[Outline]:
-    polarity = result.polarity[at]
-    return [
-        Outline(
-            centre.neuron,
-            centre.x,
-            centre.y,
-            centre.radius_x,
-            centre.radius_y,
-            centre.angle_deg,
-            polarity="ON" if polarity == "ON" else "OFF" if polarity == "OFF" else "",
-            label=label,
-        )
-        for centre in outlines_of(result, at)[:1]
-    ]
-
-
-def _regularity(mosaic: Mosaic) -> str:
-    if mosaic.reason:
-        return mosaic.reason
-    if math.isinf(mosaic.regularity):
-        return "regularity index: all nearest distances are alike"
-    return f"regularity index {mosaic.regularity:.1f}"
-
-
-def _notes(result: ReceptiveFields) -> list[str]:
-    diameters = result.pixel * result.fit.diameter
-    return [
-        f"not determined: {reason}"
-        if reason
-        else f"{polarity}, diameter {diameter:.3g} {result.space_unit}"
-        for reason, polarity, diameter in zip(
-            result.reasons, result.polarity, diameters, strict=True
-        )
-    ]

@@ -5,20 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
 
 from openretina_widgets.drawing import colour
 from openretina_widgets.errors import check_positive
-
-
-def _text(name: str) -> str:
-    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
+from openretina_widgets.widgets.canvas_widget import CanvasWidget, static_text
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Outline:
     dashed: bool = False
 
 
-class RetinaMap(anywidget.AnyWidget):
+class RetinaMap(CanvasWidget):
     """What lies where on the retina, to scale.
 
     Parameters
@@ -84,9 +79,8 @@ class RetinaMap(anywidget.AnyWidget):
         Neurons whose outlines stand out; the first leads. May be observed and set.
     """
 
-    # Texts, not paths: anywidget watches a path for changes and keeps every widget alive for it.
-    _esm = _text("canvas.js") + _text("retina_map.js")
-    _css = _text("retina_map.css")
+    _esm = static_text("canvas.js", "retina_map.js")
+    _css = static_text("retina_map.css")
 
     selected: tuple[int, ...] = traitlets.Tuple().tag(sync=True)  # type: ignore[assignment]
     title = traitlets.Unicode("").tag(sync=True)
@@ -117,7 +111,6 @@ class RetinaMap(anywidget.AnyWidget):
         self._shape = (int(shape[0]), int(shape[1]))
         if min(self._shape) < 1:
             raise ValueError(f"shape: expected at least one pixel each way, got {shape}")
-        self._owns_layout = not isinstance(layout, ipywidgets.Layout)
         super().__init__(
             title=title,
             pixel_size_um=pixel_size_um,
@@ -127,7 +120,7 @@ class RetinaMap(anywidget.AnyWidget):
             height=height,
             colour_bar=colour_bar,
             placeholder=placeholder,
-            **({} if layout is None else {"layout": layout}),
+            layout=layout,
         )
         self.clear()
 
@@ -178,15 +171,6 @@ class RetinaMap(anywidget.AnyWidget):
     def clear(self) -> None:
         """Take image and outlines away; the axes stay."""
         self.show()
-
-    def close(self) -> None:
-        """Close the widget, and the layout that was made for it."""
-        if self.comm is None:
-            return
-        layout = self.layout
-        super().close()
-        if self._owns_layout:
-            layout.close()
 
     @traitlets.validate("width", "height", "pixel_size_um")
     def _positive(self, proposal: Any) -> float | None:

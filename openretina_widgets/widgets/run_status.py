@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Literal
 
 import anywidget
 import traitlets
 
-_STATIC = pathlib.Path(__file__).parent / "static"
+from openretina_widgets.widgets.canvas_widget import static_text
 
 Kind = Literal["idle", "running", "paused", "finished", "failed"]
 
@@ -28,9 +27,8 @@ class RunStatus(anywidget.AnyWidget):
         A sentence for the user, shown as text: markup in it is not interpreted.
     """
 
-    # Text and not a path: anywidget watches the files of paths, and that keeps every widget alive.
-    _esm = (_STATIC / "run_status.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "run_status.css").read_text(encoding="utf-8")
+    _esm = static_text("run_status.js")
+    _css = static_text("run_status.css")
 
     kind = traitlets.Enum(("idle", "running", "paused", "finished", "failed"), "idle").tag(
         sync=True

@@ -83,6 +83,10 @@ class Selection(traitlets.HasTraits):
         with self.hold_trait_notifications():
             self.model, self.data_key, self.neurons = face, face.sessions[0], (0,)
 
+    @traitlets.validate("data_key")
+    def _known_session(self, proposal: Any) -> str:
+        return self.model.session(proposal["value"])
+
     @traitlets.validate("neurons")
     def _check(self, proposal: Any) -> tuple[int, ...]:
         return tuple(dict.fromkeys(self.model.check_neurons(proposal["value"], self.data_key)))

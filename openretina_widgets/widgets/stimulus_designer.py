@@ -23,7 +23,8 @@ from openretina_widgets.widgets.composition import Composition, beside_or_above
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
 from openretina_widgets.widgets.selection import Selection
-from openretina_widgets.widgets.stimulus_controls import ParameterSliders, StimulusKind, kinds_for
+from openretina_widgets.widgets.stimulus_controls import ParameterSliders
+from openretina_widgets.widgets.stimulus_kinds import KINDS, StimulusKind, kinds_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.trace_plot import TracePlot
 
@@ -117,7 +118,7 @@ class StimulusDesigner(Composition):
         self.selection = shared_selection(model, selection)
         self._screen = Screen.of(self.selection.model)
         self._kinds = kinds_for(self._screen)
-        check_kind(kind, self._kinds)
+        check_kind(kind, self._kinds, self._screen)
         self.response: np.ndarray | None = None
         self._error: Exception | None = None
         self.picker = NeuronsPicker(self.selection)
@@ -206,7 +207,7 @@ class StimulusDesigner(Composition):
     @traitlets.validate("kind")
     def _known_kind(self, proposal: Any) -> str:
         name: str = proposal["value"]
-        check_kind(name, self._kinds)
+        check_kind(name, self._kinds, self._screen)
         return name
 
     def _chosen(self, change: Any) -> None:
@@ -359,7 +360,12 @@ def shared_selection(model: Any, selection: Selection | None) -> Selection:
     return selection
 
 
-def check_kind(name: str, known: Mapping[str, Any]) -> None:
+def check_kind(name: str, known: Mapping[str, Any], screen: Screen) -> None:
     """Refuse what is no builder with sliders for this screen."""
+    if name not in known and name in KINDS:
+        raise ValueError(
+            f"kind: {name!r} needs {KINDS[name].channels} channels; this model has "
+            f"{len(screen.channels)}: {', '.join(screen.channels)}"
+        )
     if name not in known:
         raise ValueError(unknown_name("kind", name, list(known), "stimulus"))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,15 +21,10 @@ from openretina_widgets.insilico.stimulus_optimization.picture import (
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
-from openretina_widgets.widgets.optimizer_parts import (
-    OptimizerSettings,
-    OptimizerView,
-    RunButtons,
-    RunState,
-)
+from openretina_widgets.widgets.optimizer_parts import OptimizerSettings, OptimizerView, RunButtons
+from openretina_widgets.widgets.run_panel import RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Following, Selection, selection_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
@@ -42,10 +36,9 @@ _HINT = "Choose a neuron and press Optimise."
 _WHOLE_EVERY = 0.3
 _WHOLE_EVERY_FEW_CORES = 1.0
 _FEW_CORES = 4
-_PAUSED = "Paused. Press Resume to go on, or Step for one iteration."
 
 
-class StimulusOptimizer(Exportable, Composition):
+class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     """Finds the stimulus that a neuron likes best, and shows it while it emerges.
 
     The run takes place in a worker thread of the kernel, so other cells run meanwhile and the
@@ -89,7 +82,7 @@ class StimulusOptimizer(Exportable, Composition):
     >>> result = await job
     """
 
-    job: Job[Picture, OptimizationResult] | None = None
+    _paused = "Paused. Press Resume to go on, or Step for one iteration."
     _following: Following | None = None  # none yet while it is built
     result = traitlets.Instance(OptimizationResult, allow_none=True)
     model = traitlets.Instance(RetinaModel)
@@ -154,13 +147,8 @@ class StimulusOptimizer(Exportable, Composition):
             )
         )
         self.add_class("orw-optimizer")
-        buttons = self._buttons
-        buttons.optimise.on_click(lambda _: self._main_loop.call(self._try(self.start)))
-        buttons.step.on_click(lambda _: self._main_loop.call(self._try(self._step)))
-        buttons.reset.on_click(lambda _: self._main_loop.call(self._try(self.reset)))
-        # These steer the run from whatever thread they are called in, without a detour.
-        buttons.pause.on_click(lambda _: self._pause_or_resume())
-        buttons.stop.on_click(lambda _: self.stop())
+        self._steered_by(self._buttons)
+        self._buttons.reset.on_click(lambda _: self._main_loop.call(self._try(self.reset)))
         self.model = face
         self._show_model(face)
         self.picker.observe(self._lead, ["neuron", "data_key"])
@@ -221,22 +209,10 @@ class StimulusOptimizer(Exportable, Composition):
             name="optimise a stimulus",
             context=partial(torch_threads, self._threads),
         )
-        self._status.tell("running", self._doing(), progress=0.0, figures=self._figures(0))
+        self._doing = self._in_words()
+        self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0))
         self._buttons.show("paused" if paused else "running")
         return job.start(paused=paused)
-
-    def stop(self, reason: str = "stopped by the user") -> Job[Picture, OptimizationResult] | None:
-        """Ask the run to end and to keep its best; return its job, None if nothing runs.
-
-        Parameters
-        ----------
-        reason
-            Words for `result.stop_reasons`.
-        """
-        if self.job is None or self.job.done():
-            return None
-        self.job.cancel(reason)
-        return self.job
 
     def reset(self) -> None:
         """Stop the run, and take result and pictures away."""
@@ -253,76 +229,29 @@ class StimulusOptimizer(Exportable, Composition):
         self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0))
 
     def close(self) -> None:
-        """Stop the run and close the widget with all that belongs to it."""
-        self._end_job()
+        """End the run and close the widget with all that belongs to it."""
         if self._following is not None:
             self._following.end()
         super().close()
 
-    # From the page ---------------------------------------------------------------------------
-
-    def _try(self, action: Callable[[], object]) -> Callable[[], None]:
-        """Return the action with its errors shown in the widget, where a user who clicks looks."""
-
-        def tried() -> None:
-            try:
-                action()
-            except (TypeError, ValueError) as error:
-                self._fail(error)
-
-        return tried
-
-    def _pause_or_resume(self) -> None:
-        job = self.job
-        if job is None or job.done():
-            return
-        if job.state == "paused":
-            job.resume()
-            self._main_loop.call(self._show_going)
-        else:
-            job.pause()
-
-    def _step(self) -> None:
-        if self.job is None or self.job.done():
-            self.start(paused=True)
-        if self.job is not None:
-            self.job.step()
-
     # From the run, on the loop ---------------------------------------------------------------
 
     def _show(self, picture: Picture) -> None:
-        paused = self.job is not None and self.job.state == "paused"
-        whole = paused or picture.components is not None
-        if whole:
-            self._show_going(figures=self._figures(picture.iteration, picture.score))
+        job = self.job
+        whole = picture.components is not None or (job is not None and job.state == "paused")
+        if whole and job is not None:
+            self._show_going(
+                progress=max(0, job.iteration - 1) / self._last_iteration,
+                figures=self._figures(picture.iteration, picture.score),
+            )
         self._view.show(picture, whole=whole)
 
-    def _show_going(self, figures: list[tuple[str, str]] | None = None) -> None:
-        job = self.job
-        if job is None or job.done():
-            return
-        state: RunState = (
-            "paused" if job.state == "paused" and job.pending != "resume" else "running"
-        )
-        self._buttons.show(state)
-        self._status.tell(
-            state,
-            _PAUSED if state == "paused" else self._doing(),
-            progress=max(0, job.iteration - 1) / self._last_iteration,
-            figures=figures,
-        )
+    def _ended_without(self, job: Job[Picture, OptimizationResult]) -> None:
+        self._status.tell("idle", "Stopped before the first iteration. " + _HINT)
 
-    def _ended(self, job: Job[Picture, OptimizationResult]) -> None:
-        self._buttons.show("idle")
-        error = None if job.state == "cancelled" else job.exception()
-        if error is not None:
-            self._fail(error)
-            return
-        try:
-            result = job.result()
-        except CancelledError:
-            self._status.tell("idle", "Stopped before the first iteration. " + _HINT)
-            return
+    def _ended_with(
+        self, result: OptimizationResult, job: Job[Picture, OptimizationResult]
+    ) -> None:
         self.result = result
         best, end = int(result.best_iteration[0]), int(result.iterations[0])
         score, norm = float(result.score[0]), float(result.norm[0])
@@ -335,11 +264,7 @@ class StimulusOptimizer(Exportable, Composition):
             figures=self._figures(end, score),
         )
 
-    def _fail(self, error: BaseException) -> None:
-        self._buttons.show("idle")
-        self._status.tell("failed", f"{type(error).__name__}: {error}")
-
-    def _doing(self) -> str:
+    def _in_words(self) -> str:
         verb = "Increasing" if self._settings.direction.value == "increase" else "Decreasing"
         threads = ""
         if self._threads is not None and self.model.device.type == "cpu":
@@ -399,8 +324,3 @@ class StimulusOptimizer(Exportable, Composition):
         self._view = OptimizerView(model)
         self._display.children = (self._view,)
         self._clear()
-
-    def _end_job(self) -> None:
-        """End a run for good: it calls back no more, and its model is free."""
-        if self.job is not None:
-            self.job.close()

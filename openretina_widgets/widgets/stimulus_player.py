@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
@@ -15,14 +13,10 @@ from numpy.typing import NDArray
 from openretina_widgets.drawing import movie
 from openretina_widgets.drawing.colour import Limits
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets.transport import FrameWindow, MainLoop, TransportStats
+from openretina_widgets.widgets.canvas_widget import LiveCanvas, static_text
 
 
-def _text(name: str) -> str:
-    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
-
-
-class StimulusPlayer(anywidget.AnyWidget):
+class StimulusPlayer(LiveCanvas):
     """Play a stimulus: one panel a channel and, for two channels, the mixture of their light.
 
     Play, pause, scrub, speed, loop and contrast are local to the browser; space plays, the arrow
@@ -74,9 +68,8 @@ class StimulusPlayer(anywidget.AnyWidget):
         For a stimulus that is no such array, or an argument out of range; the message names it.
     """
 
-    # Texts, not paths: anywidget watches a path for changes and keeps every widget alive for it.
-    _esm = _text("canvas.js") + _text("stimulus_player.js")
-    _css = _text("stimulus_player.css")
+    _esm = static_text("canvas.js", "live_canvas.js", "stimulus_player.js")
+    _css = static_text("stimulus_player.css")
 
     title = traitlets.Unicode("").tag(sync=True)
     unit = traitlets.Unicode("").tag(sync=True)
@@ -89,8 +82,6 @@ class StimulusPlayer(anywidget.AnyWidget):
     autoplay = traitlets.Bool(False).tag(sync=True)
     loop = traitlets.Bool(True).tag(sync=True)
     placeholder = traitlets.Unicode("").tag(sync=True)
-    # The newest content, for a view that opens: one trait, so that frames and shape arrive as one.
-    _content = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Dict().tag(sync=True)  # the look-up tables
 
     def __init__(
@@ -126,9 +117,6 @@ class StimulusPlayer(anywidget.AnyWidget):
         # Version, shape and stimulus change as one: a page may ask for them on another thread.
         self._newest: tuple[int, tuple[int, ...], NDArray[np.float32] | None] = (0, size, None)
         self._encoding: dict[str, Any] = {}
-        self._due = False  # a live stimulus waits to be sent
-        self._window, self._main_loop = FrameWindow(), MainLoop()
-        self._owns_layout = not isinstance(layout, ipywidgets.Layout)
         if stimulus is not None:
             self._take(stimulus)
         super().__init__(
@@ -145,9 +133,8 @@ class StimulusPlayer(anywidget.AnyWidget):
             placeholder=placeholder,
             _content=self._encoded(),
             _colours=movie.look_up_tables(colour_map),
-            **({} if layout is None else {"layout": layout}),
+            layout=layout,
         )
-        self.on_msg(self._on_message)
 
     @property
     def stimulus(self) -> NDArray[np.float32] | None:
@@ -181,16 +168,6 @@ class StimulusPlayer(anywidget.AnyWidget):
         self._renew(shape, stimulus)
         self.flush()
 
-    @property
-    def ready(self) -> bool:
-        """Whether a live picture may be sent now: ask before making one for `show`."""
-        return self._window.ready
-
-    @property
-    def stats(self) -> TransportStats:
-        """Counters of the live route."""
-        return self._window.stats
-
     def show(self, stimulus: Any) -> None:
         """Show a live stimulus: drawn soon if the browser keeps up, else replaced by a newer one.
 
@@ -204,18 +181,7 @@ class StimulusPlayer(anywidget.AnyWidget):
             As for the constructor; copied, so it may be changed afterwards.
         """
         self._take(stimulus)
-        if self._due:
-            self._window.count_skipped()
-        self._due = True
-        self._deliver()
-
-    def flush(self) -> None:
-        """Make the newest stimulus the widget's state: every view draws it, whatever waits.
-
-        It is then also what a saved notebook keeps. Without a newer one it does nothing.
-        """
-        self._due = False
-        self._content = self._encoded()
+        self._send_soon()
 
     def clear(
         self, *, shape: Sequence[int] | None = None, channels: Sequence[str] | None = None
@@ -235,23 +201,6 @@ class StimulusPlayer(anywidget.AnyWidget):
         self._renew(size, None)
         self.flush()
 
-    def close(self) -> None:
-        """Close the widget, and the layout that was made for it."""
-        if self.comm is None:
-            return
-        layout = self.layout
-        super().close()
-        self._window.forget_views()
-        if self._owns_layout:
-            layout.close()
-
-    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """State for the browser; the content in it is always the newest, live or not."""
-        state: dict[str, Any] = super().get_state(key=key, drop_defaults=drop_defaults)
-        if key is None or "_content" in state:
-            state["_content"] = self._encoded()
-        return state
-
     @traitlets.validate("frame_rate", "pixel_size_um", "height", "scale")
     def _positive(self, proposal: Any) -> float | None:
         value, name = proposal["value"], proposal["trait"].name
@@ -265,23 +214,11 @@ class StimulusPlayer(anywidget.AnyWidget):
     def _renew(self, shape: tuple[int, ...], stimulus: NDArray[np.float32] | None) -> None:
         self._newest = (self._newest[0] + 1, shape, stimulus)
 
-    def _deliver(self) -> None:
-        """Send the live stimulus that waits, if the browser keeps up."""
-        if not (self._due and self._window.ready):
-            return
-        self._due = False
-        content = dict(self._encoded())
-        frames = content.pop("frames")
-        number, ask = self._window.count_sent(len(frames))
-        self.send({"event": "frames", "frame": number, "ask": ask, **content}, buffers=[frames])
+    def _live(self, content: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in content.items() if name != "frames"}
 
-    def _on_message(self, _: Any, content: Any, __: Any) -> None:
-        """Hear the browser; on any thread, so what there is to send is left to the main loop."""
-        event = self._window.hear(content)
-        if event == "open" and content.get("version") != self._newest[0]:
-            self._due = True  # the page missed the newest while it loaded
-        if event and self._due:
-            self._main_loop.call(self._deliver)
+    def _is_newest(self, version: Any) -> bool:
+        return bool(version == self._newest[0])
 
     def _encoded(self) -> dict[str, Any]:
         """What the browser needs to draw the newest stimulus; made once a stimulus."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError
+from collections.abc import Generator
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
@@ -22,11 +22,13 @@ from openretina_widgets.insilico.tuning_analyses.fits import fits_of
 from openretina_widgets.insilico.tuning_analyses.indices import measures_of
 from openretina_widgets.insilico.tuning_analyses.sweep import SweepStep, sweep_steps
 from openretina_widgets.jobs import Job
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.composition import Composition, beside_or_above
+from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.curve_view import CurveView
 from openretina_widgets.widgets.experiment_controls import TITLES
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
+from openretina_widgets.widgets.run_panel import RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_designer import shared_selection
@@ -34,14 +36,14 @@ from openretina_widgets.widgets.transport import MainLoop
 from openretina_widgets.widgets.tuning_parts import ConditionView, SweepButtons
 
 _HINT = "Press Run to measure the tuning of every neuron."
-_PAUSED = "Paused. Press Resume to go on, or Step for one more condition."
+_MOST_REPEATS = 1000
 _AT_ONCE_CENTRED = 16  # movies a step, where each neuron sees its own
 _SHARED = ["model", "data_key", "neurons"]
 
 Progress = tuple[int, int, TuningCurves]
 
 
-class TuningExplorer(Exportable, Composition):
+class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
     """Tuning curves of a model's neurons, live.
 
     A run measures all neurons of the session, so that others can be chosen afterwards without a new
@@ -86,7 +88,7 @@ class TuningExplorer(Exportable, Composition):
     >>> curves = await explorer.start()
     """
 
-    job: Job[Progress, TuningCurves] | None = None
+    _paused = "Paused. Press Resume to go on, or Step for one more condition."
     result = traitlets.Instance(TuningCurves, allow_none=True)
     experiment = traitlets.Unicode()
 
@@ -101,8 +103,12 @@ class TuningExplorer(Exportable, Composition):
     ) -> None:
         self.selection = shared_selection(model, selection)
         self._known = _experiments_for(self.selection.model)
-        _check(experiment, self._known)
-        self._seed = seed
+        _check(experiment, self._known, self.selection.model)
+        if not is_index(repeats) or not 1 <= repeats <= _MOST_REPEATS:
+            raise ValueError(
+                f"repeats: expected a whole number from 1 to {_MOST_REPEATS}, got {repeats!r}"
+            )
+        self._seed = check_seed(seed)
         self._curves: TuningCurves | None = None
         self._measured: dict[str, Any] = {}
         self._measured_with: dict[str, Any] = {}
@@ -114,7 +120,7 @@ class TuningExplorer(Exportable, Composition):
         self._repeats = ipw.BoundedIntText(
             value=repeats,
             min=1,
-            max=1000,
+            max=_MOST_REPEATS,
             description="Repeats",
             tooltip="Noisy repeats of each condition (Poisson); 1: the model without noise",
             layout=ipw.Layout(**wide),
@@ -148,11 +154,7 @@ class TuningExplorer(Exportable, Composition):
             )
         )
         self.add_class("orw-tuning")
-        buttons = self._buttons
-        buttons.run.on_click(lambda _: self._main_loop.call(self._try(self.start)))
-        buttons.step.on_click(lambda _: self._main_loop.call(self._try(self._step)))
-        buttons.pause.on_click(lambda _: self._pause_or_resume())
-        buttons.stop.on_click(lambda _: self.stop())
+        self._steered_by(self._buttons)
         self.experiment = experiment
         self._show_experiment()
         self._choice.observe(self._chosen, "value")
@@ -239,17 +241,9 @@ class TuningExplorer(Exportable, Composition):
         self._buttons.show("paused" if paused else "running")
         return job.start(paused=paused)
 
-    def stop(self, reason: str = "stopped by the user") -> Job[Progress, TuningCurves] | None:
-        """End the run; what was measured by then stays drawn. Return its job, None without one."""
-        if self.job is None or self.job.done():
-            return None
-        self.job.cancel(reason)
-        return self.job
-
     def close(self) -> None:
         """Stop the run and close the widget; a selection that is shared stays."""
         if self.comm is not None:
-            self._end_job()
             self.selection.unobserve(self._selection_changed, _SHARED)
             self._condition.close()
             self._curve.close()
@@ -257,37 +251,10 @@ class TuningExplorer(Exportable, Composition):
 
     # From the page ---------------------------------------------------------------------------
 
-    def _try(self, action: Callable[[], object]) -> Callable[[], None]:
-        """Return the action with its errors shown in the widget, where a user who clicks looks."""
-
-        def tried() -> None:
-            try:
-                action()
-            except (TypeError, ValueError) as error:
-                self._fail(error)
-
-        return tried
-
-    def _pause_or_resume(self) -> None:
-        job = self.job
-        if job is None or job.done():
-            return
-        if job.state == "paused":
-            job.resume()
-            self._main_loop.call(self._show_going)
-        else:
-            job.pause()
-
-    def _step(self) -> None:
-        if self.job is None or self.job.done():
-            self.start(paused=True)
-        if self.job is not None:
-            self.job.step()
-
     @traitlets.validate("experiment")
     def _known_experiment(self, proposal: Any) -> str:
         name: str = proposal["value"]
-        _check(name, self._known)
+        _check(name, self._known, self.selection.model)
         return name
 
     def _chosen(self, change: Any) -> None:
@@ -342,45 +309,24 @@ class TuningExplorer(Exportable, Composition):
     def _show(self, progress: Progress) -> None:
         done, total, self._curves = progress
         self._draw()
-        self._show_going(figures=self._figures(done, total), share=done / total)
+        self._show_going(progress=done / total, figures=self._figures(done, total))
 
-    def _show_going(
-        self, figures: list[tuple[str, str]] | None = None, share: float | None = None
-    ) -> None:
-        job = self.job
-        if job is None or job.done():
-            return
-        paused = job.state == "paused" and job.pending != "resume"
-        self._buttons.show("paused" if paused else "running")
-        self._status.tell(
-            "paused" if paused else "running",
-            _PAUSED if paused else self._doing,
-            progress=share,
-            figures=figures,
-        )
+    def _ended_without(self, job: Job[Progress, TuningCurves]) -> None:
+        share = 0.0 if self._curves is None else self._curves.finished
+        words = f"Ended: {job.reason}, with {share:.0%} of the conditions done. "
+        self._status.tell("idle", words + "Press Run to measure them all.")
 
-    def _ended(self, job: Job[Progress, TuningCurves]) -> None:
-        self._buttons.show("idle")
-        error = None if job.state == "cancelled" else job.exception()
-        if error is not None:
-            self._fail(error)
-            return
-        try:
-            curves = job.result()
-        except CancelledError:
-            share = 0.0 if self._curves is None else self._curves.finished
-            words = f"Ended: {job.reason}, with {share:.0%} of the conditions done. "
-            self._status.tell("idle", words + "Press Run to measure them all.")
-            return
+    def _ended_with(self, curves: TuningCurves, job: Job[Progress, TuningCurves]) -> None:
         self._curves = self.result = curves
         self._draw()
         self._show_condition()
-        notes = "".join(f" Note: {note}." for note in curves.notes[:2])
+        notes = "".join(f" Note: {note}." for note in curves.notes)
         n = len(curves.neurons)
-        words = f"Done: {curves.title}, {math.prod(curves.responses.shape[:-1])} conditions, "
+        total = math.prod(curves.responses.shape[:-1])
+        words = f"Done: {curves.title}, {total} condition{'' if total == 1 else 's'}, "
         words += f"{n} neurons. Choose others: their curves are there already.{notes}"
         figures = self._figures(1, 1)
-        figures[0] = ("conditions", str(math.prod(curves.responses.shape[:-1])))
+        figures[0] = ("conditions", str(total))
         self._status.tell("finished", words, progress=1.0, figures=figures)
 
     @property
@@ -390,10 +336,6 @@ class TuningExplorer(Exportable, Composition):
 
     def _draw(self) -> None:
         self._curve.draw(self._curves, self._measured)
-
-    def _fail(self, error: BaseException) -> None:
-        self._buttons.show("idle")
-        self._status.tell("failed", f"{type(error).__name__}: {error}")
 
     def _figures(self, done: int, total: int) -> list[tuple[str, str]]:
         job = self.job
@@ -407,11 +349,6 @@ class TuningExplorer(Exportable, Composition):
             ("elapsed", as_time(elapsed)),
             ("remaining", as_time(left)),
         ]
-
-    def _end_job(self) -> None:
-        """End a run for good: it calls back no more, and its model is free."""
-        if self.job is not None:
-            self.job.close()
 
 
 def _steps(
@@ -433,6 +370,9 @@ def _experiments_for(model: RetinaModel) -> tuple[str, ...]:
     return tuple(name for name in experiments.NAMES if colour or name != "chromatic")
 
 
-def _check(name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ValueError(unknown_name("experiment", name, known, "experiment"))
+def _check(name: str, known: tuple[str, ...], model: RetinaModel) -> None:
+    if name in known:
+        return
+    if name in experiments.NAMES:
+        experiments.standard(name, model)  # says why the model has none
+    raise ValueError(unknown_name("experiment", name, known, "experiment"))

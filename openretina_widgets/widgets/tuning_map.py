@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as ipw
 import numpy as np
 import traitlets
 
 from openretina_widgets.drawing import colour
 from openretina_widgets.drawing.curve_content import number, numbers
-from openretina_widgets.errors import check_positive
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
+from openretina_widgets.widgets.canvas_widget import static_text
+from openretina_widgets.widgets.svg_plot import SvgPlot
 
 MOST_MAPS = 4
 
 _NO_AXIS: dict[str, Any] = {"label": "", "colour": "", "values": [], "edges": []}
-
-
-def _text(name: str) -> str:
-    return (Path(__file__).parent / "static" / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +40,7 @@ class ResponseMap:
     baseline: float | None = None
 
 
-class TuningMap(anywidget.AnyWidget):
+class TuningMap(SvgPlot):
     """Responses of up to four neurons to a grid of two parameters; cells may come one by one.
 
     Each neuron has a colour bar of its own, whose ends only ever grow, by round numbers, until
@@ -75,15 +70,9 @@ class TuningMap(anywidget.AnyWidget):
         If the height is not positive.
     """
 
-    # Texts, not paths: anywidget watches a path for changes and keeps every widget alive for it.
-    _esm = _text("canvas.js") + _text("tuning_map.js")
-    _css = _text("tuning_map.css")
+    _esm = static_text("canvas.js", "svg_plot.js", "tuning_map.js")
+    _css = static_text("svg_plot.css", "tuning_map.css")
 
-    title = traitlets.Unicode("").tag(sync=True)
-    height = traitlets.Float(340.0).tag(sync=True)
-    placeholder = traitlets.Unicode("").tag(sync=True)
-    clicked = traitlets.Int(None, allow_none=True).tag(sync=True)
-    _content = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Bytes(colour.SEQUENTIAL.tobytes()).tag(sync=True)
 
     def __init__(
@@ -94,7 +83,6 @@ class TuningMap(anywidget.AnyWidget):
         placeholder: str = "Press Run: the map grows cell by cell.",
         layout: ipw.Layout | dict[str, str] | None = None,
     ) -> None:
-        self._owns_layout = not isinstance(layout, ipw.Layout)
         self._axes: tuple[Axis, Axis] | None = None
         self._labels = ("", "")
         self._unit = "a.u."
@@ -103,9 +91,7 @@ class TuningMap(anywidget.AnyWidget):
             title=title,
             height=height,
             placeholder=placeholder,
-            layout={"width": "100%"} if layout is None else layout,
-            _content={
-                "version": 0,
+            content={
                 "x": _NO_AXIS,
                 "y": _NO_AXIS,
                 "unit": "a.u.",
@@ -113,6 +99,7 @@ class TuningMap(anywidget.AnyWidget):
                 "note": "",
                 "words": "",
             },
+            layout=layout,
         )
 
     @property
@@ -210,19 +197,6 @@ class TuningMap(anywidget.AnyWidget):
             self.clicked = None
             self._change(maps=[self._encoded(ResponseMap(n, empty)) for n in names], words="")
 
-    def close(self) -> None:
-        """Close the widget, and the layout that was made for it."""
-        if self.comm is None:
-            return
-        layout = self.layout
-        super().close()
-        if self._owns_layout:
-            layout.close()
-
-    @traitlets.validate("height")
-    def _positive(self, proposal: Any) -> float:
-        return check_positive(proposal["value"], "height")
-
     @traitlets.validate("clicked")
     def _on_the_grid(self, proposal: Any) -> int | None:
         value: int | None = proposal["value"]
@@ -230,10 +204,6 @@ class TuningMap(anywidget.AnyWidget):
         if value is not None and not 0 <= value < n:
             raise traitlets.TraitError(f"clicked: expected None or 0 to {n - 1}, got {value}")
         return value
-
-    def _change(self, **changed: Any) -> None:
-        old = self._content
-        self._content = {**old, **changed, "version": old["version"] + 1}
 
     def _encoded(self, one: ResponseMap) -> dict[str, Any]:
         values = np.asarray(one.values, dtype=float)

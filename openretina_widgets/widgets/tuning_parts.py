@@ -6,7 +6,6 @@ import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import ipywidgets as ipw
 import numpy as np
@@ -26,6 +25,7 @@ from openretina_widgets.widgets.experiment_controls import (
 )
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
+from openretina_widgets.widgets.run_panel import RunControls
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_controls import ParameterSliders
 from openretina_widgets.widgets.stimulus_designer import draw_response, player_limits, respond
@@ -34,25 +34,19 @@ from openretina_widgets.widgets.trace_plot import TracePlot
 from openretina_widgets.widgets.transport import MainLoop
 
 
-class SweepButtons(ipw.HBox):
+class SweepButtons(RunControls):
     """Run, Pause or Resume, Step and Stop; those that make sense are enabled."""
 
     def __init__(self) -> None:
-        self.run = _button("Run", "play", "Measure every condition", style="primary")
-        self.pause = _button("Pause", "pause", "Pause after this condition, or go on")
-        self.step = _button("Step", "step-forward", "One condition, then pause")
-        self.stop = _button("Stop", "stop", "End the run; what was measured stays drawn")
         super().__init__(
-            [self.run, self.pause, self.step, self.stop],
-            layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+            "Run",
+            start="Measure every condition",
+            pause="Pause after this condition, or go on",
+            step="One condition, then pause",
+            stop="End the run; what was measured stays drawn",
+            width="96px",
         )
-        self.show("idle")
-
-    def show(self, state: Literal["idle", "running", "paused"]) -> None:
-        """Enable what makes sense in a state."""
-        self.pause.disabled = self.stop.disabled = state == "idle"
-        self.pause.description = "Resume" if state == "paused" else "Pause"
-        self.pause.icon = "play" if state == "paused" else "pause"
+        self.run = self.start
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +134,7 @@ class ConditionView(Composition):
         """Show the sliders of another experiment."""
         old = getattr(self, "sliders", None)
         self._experiment = experiment
+        self.traces.clear()  # the axis of responses starts anew
         self.sliders = ParameterSliders(
             held_parameters(experiment, self._screen), on_change=self._changed
         )
@@ -230,13 +225,3 @@ def _condition_in_words(question: _Question) -> str:
     ]
     where = ", on the leading neuron's receptive field" if "centre" in question.condition else ""
     return ", ".join(parts) + where
-
-
-def _button(description: str, icon: str, tooltip: str, *, style: str = "") -> ipw.Button:
-    return ipw.Button(
-        description=description,
-        icon=icon,
-        tooltip=tooltip,
-        button_style=style,
-        layout=ipw.Layout(width="96px"),
-    )

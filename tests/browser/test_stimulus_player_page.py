@@ -446,6 +446,18 @@ def test_a_shorter_stimulus_shows_its_last_frame(page: BarePage, make: Any) -> N
     assert shown(page) == "frame 3 of 0–3"
 
 
+def test_the_scrubber_and_its_axis_follow_the_length(page: BarePage, make: Any) -> None:
+    """A stimulus of another length, with the same colours and sizes: nothing else changes."""
+    player = make(np.zeros((1, 30, 4, 4)), channels=("green",), limits=(-1, 1), frame_rate=30)
+    page.show(player)
+    for frames in (300, 45):
+        player.stimulus = np.zeros((1, frames, 4, 4))
+        page.settle()
+        last = float(page.text(".orw-player-ticks :last-child"))
+        assert page.attribute(SCRUB, "max") == str(frames - 1)
+        assert 0.6 * frames / 30 < last <= frames / 30
+
+
 def test_two_views_of_one_model_play_apart_and_both_get_live_pictures(
     page: BarePage, make: Any
 ) -> None:

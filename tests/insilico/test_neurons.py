@@ -227,7 +227,7 @@ def test_a_model_without_any_bound_is_refused(linear):
 
 
 def test_what_is_no_model_is_refused():
-    with pytest.raises(TypeError, match=r"module: expected a torch\.nn\.Module, got function"):
+    with pytest.raises(TypeError, match=r"model: expected a RetinaModel or a torch\.nn\.Module"):
         neuron_steps(lambda x: x, 0)
 
 

@@ -169,7 +169,9 @@ def test_increase_is_checked_at_construction(linear, settings, error, message):
 
 
 def test_increase_refuses_what_is_no_model():
-    with pytest.raises(TypeError, match=r"module: expected a torch\.nn\.Module, got str"):
+    with pytest.raises(
+        TypeError, match=r"model: expected a RetinaModel or a torch\.nn\.Module, got str"
+    ):
         IncreaseObjective("synthetic", 1)
 
 

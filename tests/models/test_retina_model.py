@@ -232,7 +232,7 @@ def test_an_error_of_another_kind_is_not_hidden():
 def test_what_is_no_module_is_refused(module):
     with pytest.raises(TypeError, match=r"module: expected a torch\.nn\.Module, got"):
         RetinaModel(module, input_shape=INPUT_SHAPE)
-    with pytest.raises(TypeError, match=r"module: expected a torch\.nn\.Module, got"):
+    with pytest.raises(TypeError, match=r"model: expected a RetinaModel or a torch\.nn\.Module"):
         as_retina_model(module)
 
 

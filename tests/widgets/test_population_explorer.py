@@ -201,3 +201,25 @@ async def test_another_model_stops_every_run_first(small_model: RetinaModel):
     assert lab.optimizer.model is lab.population.model is opened
     assert lab.population.table is None
     lab.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("dsi >", "cannot be read"),
+        ("onoff > 0", "there is no column"),
+        ("__import__('os').system('true') == 0", "is not possible in a query"),
+    ],
+)
+def test_query_that_cannot_be_answered_is_told(small_model: RetinaModel, query: str, words: str):
+    explorer = orw.PopulationExplorer(small_model, table=small_table())
+    explorer._field.value = query  # as typing does
+    assert words in explorer._found.value
+    assert 'role="alert"' in explorer._found.value
+    assert explorer._take.disabled
+    explorer.close()
+
+
+def test_seed_is_checked(small_model: RetinaModel):
+    with pytest.raises(ValueError, match="seed: expected a whole number from 0"):
+        orw.PopulationExplorer(small_model, seed=-1)

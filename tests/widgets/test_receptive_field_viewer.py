@@ -13,7 +13,7 @@ from openretina_widgets import ReceptiveFieldViewer, RetinaModel
 from openretina_widgets.drawing.field_content import project
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep
 from openretina_widgets.models.retina_model import Neuron
-from openretina_widgets.widgets.receptive_field_parts import LiveFields, figures_of
+from openretina_widgets.widgets.receptive_field_parts import LiveFields, figures_of, reason_of
 from openretina_widgets.widgets.selection import Selection
 from tests.widgets.conftest import LinearNonlinear
 
@@ -99,8 +99,9 @@ def test_what_is_not_determined_says_why(synthetic: RetinaModel) -> None:
     viewer.selection.choose(on_off)
     assert np.isnan(viewer.wall.images[on_off]).all()
     figures = dict(figures_of(viewer.result, on_off))
-    assert figures["polarity"].startswith("not determined: the gradient vanishes")
-    assert "not determined: the gradient vanishes" in viewer.detail._figures.value
+    assert figures["polarity"] == figures["centre x, y (µm)"] == "–"
+    assert viewer.detail._figures.value.count("the gradient vanishes") == 1
+    assert viewer.detail.maps[0]._content["note"] == "hatched: undefined"
     assert viewer.wall._content["notes"][on_off].startswith("not determined")
     assert on_off not in {outline["neuron"] for outline in viewer.mosaic._content["outlines"]}
     viewer.close()
@@ -302,3 +303,44 @@ async def _until(condition, *, seconds: float = 20.0) -> None:  # type: ignore[n
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"frames": 0}, ValueError, "frames: expected a whole number from 2 to 10.9, got 0"),
+        ({"frames": 1.5}, ValueError, "frames: expected a whole number from 2 to 10.9, got 1.5"),
+        ({"seed": -1}, ValueError, "seed: expected a whole number from 0"),
+        ({"seed": 2**40}, ValueError, "seed: expected at most"),
+        ({"seed": "a"}, TypeError, "seed: expected a whole number, got 'a'"),
+        ({"data_key": "nope"}, ValueError, "there is no session 'nope'; the nearest is 'small'"),
+    ],
+)
+def test_settings_that_a_box_would_change_without_a_word_are_refused(
+    small_model: RetinaModel, settings: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        ReceptiveFieldViewer(small_model, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["gradient", "sta"])
+def test_silent_constant_and_static_neurons_are_told(method: str) -> None:
+    class Static(torch.nn.Module):
+        def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+            frames = 0 * stimulus.mean(dim=(1, 3, 4))
+            return torch.stack([frames, frames + 2.5], dim=2)
+
+    model = RetinaModel(Static(), input_shape=(2, 6, 5))
+    viewer = ReceptiveFieldViewer(model, method=method, frames=100)
+    fields = viewer.start().result(timeout=60)
+    silent, constant = {
+        "gradient": ("the gradient vanishes at uniform grey", "the gradient vanishes"),
+        "sta": ("no response to the noise", "the response to the noise is constant"),
+    }[method]
+    assert fields.reasons[0].startswith(silent)
+    assert fields.reasons[1].startswith(constant)
+    assert "The model sees one frame: there is no kernel in time." in fields.notes
+    assert viewer._status.kind == "finished"
+    assert silent in reason_of(fields, 0)
+    assert "–" in str(figures_of(fields, 0))
+    viewer.close()

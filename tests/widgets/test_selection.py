@@ -54,3 +54,10 @@ def test_what_does_not_exist_is_refused_and_nothing_changes(two_sessions):
     with pytest.raises(ValueError, match="nearest is 'large'"):
         selection.choose(0, data_key="larg")
     assert (selection.data_key, selection.neurons) == ("tiny", (0,))
+
+
+def test_unknown_session_is_refused(small_model: RetinaModel) -> None:
+    selection = Selection(small_model)
+    with pytest.raises(ValueError, match="there is no session 'nope'; the nearest is 'small'"):
+        selection.data_key = "nope"
+    assert selection.data_key == "small"

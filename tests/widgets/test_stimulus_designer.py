@@ -19,6 +19,7 @@ from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_controls import KINDS, ParameterSliders, kinds_for
 from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
 from openretina_widgets.widgets.transport import MainLoop
+from tests.widgets.conftest import LinearNonlinear
 
 COLOUR = Screen(("green", "UV"), 18, 16, pixel_size_um=50.0, lag=5)
 GREY = Screen(("luminance",), 20, 24, lag=5)
@@ -256,3 +257,78 @@ def test_close_leaves_nothing(small_model: RetinaModel) -> None:
         designer.kind = "spot"
         designer.close()
     selection.choose([0, 1])
+
+
+# Bad input ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"contrast": 5.0}, ValueError, "contrast: expected Contrast, 0 to 1, got 5.0"),
+        ({"contrast": float("nan")}, ValueError, "contrast: expected Contrast, 0 to 1, got nan"),
+        ({"contrast": "full"}, TypeError, "contrast: expected a number, got 'full'"),
+        ({"direction": [0.0]}, TypeError, "direction: expected a number, got"),
+        ({"temporal_frequency": 20.0}, ValueError, "temporal_frequency: expected Temporal .Hz., "),
+        ({"waveform": "saw"}, ValueError, "waveform: there is no choice 'saw'; the nearest is"),
+        ({"contrasts": 1.0}, ValueError, "the nearest is 'contrast'"),
+    ],
+)
+def test_values_that_a_slider_would_change_without_a_word_are_refused(
+    small_model: RetinaModel, values: dict[str, object], error: type[Exception], words: str
+) -> None:
+    designer = StimulusDesigner(small_model, kind="drifting_grating")
+    before = designer.parameters
+    with pytest.raises(error, match=words):
+        designer.set(**values)
+    assert designer.parameters == before
+    designer.close()
+    with pytest.raises(error, match=words):
+        StimulusDesigner(small_model, kind="drifting_grating", values=values)
+
+
+def test_spot_at_the_end_of_its_sliders_is_cut_and_says_so(synthetic: RetinaModel) -> None:
+    designer = StimulusDesigner(synthetic, kind="spot", values={"diameter": 50.0})
+    assert "cut" not in designer._status.value
+    width, height = (designer._screen.length(n) for n in (16, 18))
+    designer.set(centre_x=width / 2, centre_y=height / 2)
+    assert "its edge is cut" in designer._status.value
+    designer.close()
+
+
+def test_wide_bar_is_explained(synthetic: RetinaModel) -> None:
+    designer = StimulusDesigner(synthetic, kind="moving_bar", values={"width": 1200.0})
+    assert "the bar is 1200 µm wide, wider than the screen" in designer._status.value
+    designer.close()
+
+
+def test_one_channel_says_why_it_has_no_chromatic_contrast() -> None:
+    class OneChannel(LinearNonlinear):
+        def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+            return super().forward(stimulus.expand(-1, 2, -1, -1, -1))
+
+    model = RetinaModel(OneChannel(), input_shape=(1, 6, 5))
+    with pytest.raises(ValueError, match="'chromatic_contrast' needs 2 channels; this model has 1"):
+        StimulusDesigner(model, kind="chromatic_contrast")
+
+
+def test_model_that_raises_anything_is_told_and_asked_again() -> None:
+    class Fails(LinearNonlinear):
+        broken = False
+
+        def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+            if self.broken:
+                raise KeyError("amplifier")
+            return super().forward(stimulus)
+
+    net = Fails()
+    designer = StimulusDesigner(RetinaModel(net, input_shape=(2, 6, 5)), kind="flash")
+    net.broken = True
+    designer.set(contrast=0.5)
+    assert "amplifier" in designer._status.value
+    assert 'role="alert"' in designer._status.value
+    net.broken = False
+    designer.set(contrast=0.25)
+    assert designer.error is None
+    assert not designer.busy
+    designer.close()

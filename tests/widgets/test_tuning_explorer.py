@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 import openretina_widgets as orw
 from openretina_widgets.data_io.artificial_stimuli import Screen
@@ -17,6 +18,7 @@ from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.tuning_explorer import TuningExplorer
 from openretina_widgets.widgets.tuning_map import TuningMap
 from openretina_widgets.widgets.tuning_plot import TuningPlot
+from tests.widgets.conftest import LinearNonlinear
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -293,3 +295,73 @@ async def test_the_chirp_has_its_landmarks_and_no_fit(synthetic: RetinaModel) ->
     assert explorer._measured["fits"] == {}  # one contrast is no curve
     assert "Fit" not in explorer._curve.words.value
     explorer.close()
+
+
+@pytest.mark.parametrize("repeats", [0, 1001, 1.5, True, "2"])
+def test_repeats_that_a_box_would_change_without_a_word_are_refused(
+    small_model: RetinaModel, repeats: object
+) -> None:
+    with pytest.raises(ValueError, match="repeats: expected a whole number from 1 to 1000, got"):
+        TuningExplorer(small_model, repeats=repeats)  # type: ignore[arg-type]
+
+
+def test_seed_and_experiment_are_checked(small_model: RetinaModel) -> None:
+    with pytest.raises(ValueError, match="seed: expected a whole number from 0"):
+        TuningExplorer(small_model, seed=-1)
+    with pytest.raises(ValueError, match="there is no experiment 'directions'; the nearest is"):
+        TuningExplorer(small_model, experiment="directions")
+
+
+def test_one_channel_says_why_it_has_no_chromatic_tuning() -> None:
+    model = RetinaModel(OneChannel(), input_shape=(1, 6, 5))
+    words = "compares two channels, green and UV; this model has one, luminance"
+    with pytest.raises(ValueError, match=words):
+        TuningExplorer(model, experiment="chromatic")
+    explorer = TuningExplorer(model)
+    assert "chromatic" not in dict(explorer._choice.options).values()
+    with pytest.raises(ValueError, match=words):
+        explorer.experiment = "chromatic"
+    explorer.close()
+
+
+def test_slider_refuses_what_it_would_move_to_its_end(small_model: RetinaModel) -> None:
+    explorer = TuningExplorer(small_model)
+    for value, error in ((2.0, ValueError), (float("nan"), ValueError), ("full", TypeError)):
+        with pytest.raises(error, match="contrast: expected"):
+            explorer.set(contrast=value)
+    assert explorer.parameters["contrast"] == 1.0
+    explorer.close()
+
+
+async def test_model_without_lag_silent_and_constant_neurons_are_told() -> None:
+    model = RetinaModel(Static(), input_shape=(2, 6, 5))
+    explorer = TuningExplorer(model, experiment="direction")
+    explorer.selection.choose([0, 1])
+    await explorer.start()
+    assert explorer._status.kind == "finished"
+    assert "the model has no lag" in explorer._status.message
+    words = explorer._curve.words.value
+    assert "silent: no response above zero" in words
+    explorer.close()
+
+
+async def test_every_note_of_a_run_is_told(small_model: RetinaModel) -> None:
+    explorer = TuningExplorer(small_model, experiment="moving_bar", repeats=2)
+    curves = await explorer.start()
+    assert curves.notes
+    for note in curves.notes:
+        assert note in explorer._status.message
+    explorer.close()
+
+
+class OneChannel(LinearNonlinear):
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        return super().forward(stimulus.expand(-1, 2, -1, -1, -1))
+
+
+class Static(torch.nn.Module):
+    """A silent and a constant neuron that see one frame."""
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        frames = 0 * stimulus.mean(dim=(1, 3, 4))
+        return torch.stack([frames, frames + 2.5], dim=2)

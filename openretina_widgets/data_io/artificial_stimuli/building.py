@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -15,9 +16,13 @@ from openretina_widgets.data_io.artificial_stimuli.stimulus import (
     ArtificialStimulus,
     StimulusEvent,
 )
-from openretina_widgets.errors import unknown_name
+from openretina_widgets.errors import OutOfMemory, real_number, unknown_name
+from openretina_widgets.memory import free_memory
 
 Point = tuple[float, float]
+
+# A movie of float32, and the float64 that it is made of.
+_BYTES_PER_VALUE = 4 + 2 * 8
 
 _ASKED_OF_A_MODEL = (
     "input_shape",
@@ -60,9 +65,7 @@ def check_contrast(value: float, argument: str = "contrast", *, low: float = -1.
 
 def check_finite(value: float, argument: str) -> float:
     """Return a finite number."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"{argument}: expected a number, got {value!r}")
-    number = float(value)
+    number = real_number(value, argument)
     if not math.isfinite(number):
         raise ValueError(f"{argument}: expected a finite number, got {value!r}")
     return number
@@ -89,7 +92,7 @@ def check_count(value: int, argument: str) -> int:
 
 def check_name(value: str, argument: str, known: Sequence[str], what: str) -> str:
     """Return one of the known names."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise ValueError(unknown_name(argument, str(value), known, what))
     return value
 
@@ -100,7 +103,33 @@ def check_point(value: Sequence[float], argument: str = "centre") -> Point:
         x, y = value
     except (TypeError, ValueError):
         raise ValueError(f"{argument}: expected (x, y), got {value!r}") from None
+    if isinstance(value, str):
+        raise ValueError(f"{argument}: expected (x, y), got {value!r}")
     return check_finite(x, argument), check_finite(y, argument)
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed of random numbers."""
+    is_number = isinstance(seed, SupportsIndex) and not isinstance(seed, Sized)
+    if isinstance(seed, bool) or not is_number:
+        raise TypeError(f"seed: expected a whole number, got {seed!r}")
+    number = operator.index(seed)
+    if not 0 <= number < 2**63:
+        raise ValueError(f"seed: expected a whole number from 0 to 2^63 - 1, got {seed!r}")
+    return number
+
+
+def check_room(screen: Screen, frames: float, argument: str) -> None:
+    """Refuse a stimulus that the memory does not hold, before any of it is made."""
+    pixels = len(screen.channels) * screen.height * screen.width
+    needed, free = _BYTES_PER_VALUE * pixels * frames, free_memory()
+    if needed > free:
+        longest = free / (_BYTES_PER_VALUE * pixels * screen.frame_rate)
+        raise OutOfMemory(
+            f"{argument}: a stimulus of {frames / screen.frame_rate:.3g} s takes about "
+            f"{needed / 2**30:.3g} GB to make, more than the {free / 2**30:.3g} GB that are free; "
+            f"at most about {longest:.3g} s fit"
+        )
 
 
 def check_frames(screen: Screen, seconds: float, argument: str) -> int:
@@ -112,6 +141,7 @@ def check_frames(screen: Screen, seconds: float, argument: str) -> int:
             f"{argument}: {seconds:g} s is less than a frame at {screen.frame_rate:g} Hz; "
             f"the shortest is {1 / screen.frame_rate:.3g} s"
         )
+    check_room(screen, frames, argument)
     return frames
 
 
@@ -119,7 +149,8 @@ def weights_of(screen: Screen, channel_weights: Sequence[float] | None) -> tuple
     """Return a weight in [−1, 1] for each channel; 1 for all without any given."""
     if channel_weights is None:
         return (1.0,) * len(screen.channels)
-    if isinstance(channel_weights, (int, float)) or len(channel_weights) != len(screen.channels):
+    is_list = isinstance(channel_weights, Sized) and not isinstance(channel_weights, str)
+    if not is_list or len(channel_weights) != len(screen.channels):
         raise ValueError(
             f"channel_weights: expected one for each of {screen.channels}, got {channel_weights!r}"
         )
@@ -194,7 +225,9 @@ def lead_in(screen: Screen, before_s: float | None) -> int:
     """Return the frames of the lead-in: as many as the model consumes, or as were asked for."""
     if before_s is None:
         return screen.lag
-    return screen.frames(check_at_least(before_s, "before_s", "s"))
+    frames = screen.frames(check_at_least(before_s, "before_s", "s"))
+    check_room(screen, frames, "before_s")
+    return frames
 
 
 def phases(screen: Screen, durations_s: Sequence[float]) -> list[tuple[int, int]]:
@@ -202,5 +235,6 @@ def phases(screen: Screen, durations_s: Sequence[float]) -> list[tuple[int, int]
     ends, total = [0], 0.0
     for duration in durations_s:
         total += duration
+        check_room(screen, total * screen.frame_rate, "durations")
         ends.append(screen.frames(total))
     return list(pairwise(ends))

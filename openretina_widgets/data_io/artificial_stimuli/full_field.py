@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from openretina_widgets.data_io.artificial_stimuli.building import (
     check_count,
     check_frames,
     check_name,
+    check_room,
     phases,
     weights_of,
 )
@@ -99,7 +100,9 @@ def flash(
         raise ValueError(f"contrast: {level:g} is that of the background; nothing would be seen")
     check_frames(screen, on_s, "on_s")
     check_at_least(off_s, "off_s", "s")
-    cycles = phases(screen, [on_s, off_s] * check_count(repeats, "repeats"))
+    n = check_count(repeats, "repeats")
+    check_room(screen, n * (on_s + off_s) * screen.frame_rate, "repeats")
+    cycles = phases(screen, [on_s, off_s] * n)
     mask, parameters, notes = aperture(screen, diameter, centre)
     steps = ("ON step", "OFF step") if level > ground else ("OFF step", "ON step")
     time = torch.full((cycles[-1][1], 1, 1), ground, dtype=torch.float64)
@@ -171,6 +174,8 @@ def contrast_steps(
         If an argument is out of range, or no pixel sees the spot; the message says what would do.
     """
     screen = as_screen(screen_or_model)
+    if not isinstance(contrasts, Iterable) or isinstance(contrasts, str):
+        raise TypeError(f"contrasts: expected several numbers, got {contrasts!r}")
     levels = [check_contrast(level, "contrasts", low=0.0) for level in contrasts]
     if not levels:
         raise ValueError("contrasts: expected at least one, got none")

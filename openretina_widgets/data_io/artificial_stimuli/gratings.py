@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -224,12 +225,13 @@ def generate_gratings(
     ValueError
         If the shape has not five positive lengths, or another argument is out of range.
     """
-    lengths = tuple(int(length) for length in shape)
+    expected = "expected five positive lengths (batch, channel, time, height, width)"
+    try:
+        lengths = tuple(operator.index(length) for length in shape)
+    except TypeError:
+        raise TypeError(f"shape: {expected}, got {shape!r}") from None
     if len(lengths) != 5 or min(lengths) < 1:
-        raise ValueError(
-            "shape: expected five positive lengths (batch, channel, time, height, width), "
-            f"got {tuple(shape)}"
-        )
+        raise ValueError(f"shape: {expected}, got {tuple(shape)}")
     batch, channels, frames, height, width = lengths
     screen = Screen(
         tuple(f"channel {k}" for k in range(channels)), height, width, frame_rate=frame_rate

@@ -16,6 +16,7 @@ from openretina_widgets.data_io.artificial_stimuli.building import (
     check_contrast,
     check_finite,
     check_point,
+    check_room,
     length_name,
     weights_of,
 )
@@ -116,6 +117,8 @@ def moving_bar(
     per_frame = screen.pixels(speed) / screen.frame_rate
     long = screen.pixels(length)
     frames = math.ceil((far - near + long) / per_frame - 1e-9) + 1
+    check_room(screen, frames, "speed")
+    check_room(screen, after, "after_s")
     leading = near + per_frame * torch.arange(frames, dtype=torch.float64)
     covered = _bar(screen, angle, point, leading, long, screen.pixels(width))
     if float(covered.max()) < _LEAST:

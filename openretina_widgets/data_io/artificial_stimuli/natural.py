@@ -142,6 +142,8 @@ def _ordered(screen: Screen, given: Any, axes: str | None) -> torch.Tensor:
         raise ValueError(f"movie_or_image: it is empty, of shape {tuple(array.shape)}")
     if not bool(torch.isfinite(array).all()):
         raise ValueError("movie_or_image: it holds values that are not finite")
+    if axes is not None and not isinstance(axes, str):
+        raise TypeError(f"axes: expected letters of 'cthw', got {axes!r}")
     letters = axes or _guess(screen, tuple(array.shape))
     if (
         len(letters) != array.ndim

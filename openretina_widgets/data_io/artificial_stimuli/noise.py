@@ -14,6 +14,7 @@ from openretina_widgets.data_io.artificial_stimuli.building import (
     check_at_least,
     check_contrast,
     check_frames,
+    check_seed,
     length_name,
     weights_of,
 )
@@ -188,13 +189,12 @@ class _Draw:
         duration_s: float,
     ) -> None:
         self.screen: Screen = as_screen(screen_or_model)
-        self.seed = seed
-        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-            raise TypeError(f"seed: expected a whole number, got {seed!r}")
-        self.generator = torch.Generator().manual_seed(int(seed))
-        self.check_px = 1.0 if check_size is None else self.screen.pixels(check_size)
+        self.seed = check_seed(seed)
+        self.generator = torch.Generator().manual_seed(self.seed)
+        size = self.screen.length(1.0) if check_size is None else check_size
+        check_at_least(size, "check_size", self.screen.space_unit, above=True)
+        self.check_px = self.screen.pixels(size)
         self.check_size = self.screen.length(self.check_px)
-        check_at_least(self.check_size, "check_size", self.screen.space_unit, above=True)
         if self.check_px < 1.0 - 1e-9:
             raise ValueError(
                 f"check_size: {self.check_size:g} {self.screen.space_unit} is finer than a pixel; "
@@ -263,7 +263,7 @@ class _Draw:
             window=(0, self.frames),
             events=[StimulusEvent(name, 0, self.frames)],
             parameters={
-                "seed": int(self.seed),
+                "seed": self.seed,
                 "contrast": contrast,
                 "rms_contrast": math.sqrt(float(movie.square().mean())),
                 length_name(self.screen, "check_size"): self.check_size,

@@ -168,8 +168,10 @@ def centre_surround(
         If an argument is out of range, the two overlap, or no pixel sees one of them.
     """
     screen = as_screen(screen_or_model)
+    check_at_least(spot_diameter, "spot_diameter", screen.space_unit, above=True)
     mask, parameters, notes = aperture(screen, spot_diameter, centre, "spot_diameter")
     inner = spot_diameter if inner_diameter is None else inner_diameter
+    check_at_least(inner, "inner_diameter", screen.space_unit)
     if inner < spot_diameter:
         raise ValueError(
             f"inner_diameter: expected at least that of the spot, {spot_diameter:g} "

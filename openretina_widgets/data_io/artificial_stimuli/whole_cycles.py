@@ -8,6 +8,7 @@ from openretina_widgets.data_io.artificial_stimuli.building import (
     check_at_least,
     check_count,
     check_frames,
+    check_room,
 )
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 
@@ -29,6 +30,7 @@ def grating_length(
     settle = screen.lag
     if settle_s is not None:
         settle = screen.frames(check_at_least(settle_s, "settle_s", "s"))
+        check_room(screen, settle, "settle_s")
     if duration_s is not None:
         return settle, check_frames(screen, duration_s, "duration_s")
     if frequency == 0.0:
@@ -41,11 +43,13 @@ def grating_length(
     if cycles is not None:
         shown = check_count(cycles, "cycles")
     else:
-        shown = math.ceil(frequency - 1e-9)
+        shown = max(1, math.ceil(frequency - 1e-9))
         longest = max(shown, math.floor(_LONGEST_SEARCH_S * frequency))
         whole = [n for n in range(shown, longest + 1) if _is_whole(n * period)]
         shown = whole[0] if whole else shown
-    return settle, settle + math.ceil(shown * period - 1e-6)
+    frames = settle + math.ceil(shown * period - 1e-6)
+    check_room(screen, frames, "temporal_frequency" if cycles is None else "cycles")
+    return settle, frames
 
 
 def whole_cycles(

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
+from openretina_widgets.errors import real_number
+from openretina_widgets.models._checks import is_index
+
 FEWEST_POINTS = 3
 _PAIRS_AT_ONCE = 2**23  # numbers in one product of resamples and pairs: 64 MB
 
@@ -47,6 +51,15 @@ class Agreement:
     seed: int
     points: np.ndarray
     reasons: tuple[str, ...]
+
+
+def check_bootstrap(resamples: int, confidence: float, seed: int) -> None:
+    """Check what a bootstrap is told."""
+    if not 0 < real_number(confidence, "confidence") < 1:
+        raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence!r}")
+    if not is_index(resamples) or resamples < 1:
+        raise ValueError(f"resamples: expected a whole number of at least 1, got {resamples!r}")
+    check_seed(seed)
 
 
 def agreement(

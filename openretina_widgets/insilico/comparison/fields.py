@@ -12,7 +12,12 @@ import numpy as np
 from scipy import ndimage
 
 from openretina_widgets.errors import check_positive
-from openretina_widgets.insilico.comparison.agreement import agreement, draws_of_blocks
+from openretina_widgets.insilico.comparison.agreement import (
+    agreement,
+    check_bootstrap,
+    draws_of_blocks,
+)
+from openretina_widgets.models._checks import is_index
 
 Align = Literal["centre", "none"]
 
@@ -167,10 +172,9 @@ def compare_receptive_fields(
     cells = _measured_fields(measured)
     if align not in ("centre", "none"):
         raise ValueError(f"align: expected 'centre' or 'none', got {align!r}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence!r}")
-    if block < 1 or resamples < 1:
-        raise ValueError(f"block, resamples: expected at least 1, got {block!r}, {resamples!r}")
+    check_bootstrap(resamples, confidence, seed)
+    if not is_index(block) or block < 1:
+        raise ValueError(f"block: expected a whole number of at least 1, got {block!r}")
     if magnification is None:
         own = known_size if pixel_size is None else check_positive(pixel_size, "pixel_size")
         if measured_pixel_size is None:
@@ -291,13 +295,17 @@ def _measured_fields(measured: Any) -> np.ndarray:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        # numpy answers with TypeError to a single array (.npy), ValueError to pickled objects.
+        except (zipfile.BadZipFile, EOFError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: is no .npz file") from error
         images = [array for array in arrays.values() if array.ndim in (2, 3)]
         if len(images) != 1:
             raise ValueError(f"{path}: expected one array of images, got {sorted(arrays)}")
         measured = images[0]
-    cells = np.asarray(measured, dtype=np.float64)
+    try:
+        cells = np.asarray(measured, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("measured: expected images of numbers, (cell, height, width)") from None
     if cells.ndim == 2:
         cells = cells[None]
     if cells.ndim != 3 or not cells.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 from openretina_widgets.insilico.comparison.agreement import (
     Agreement,
     agreement,
+    check_bootstrap,
     draws_of_points,
 )
-from openretina_widgets.insilico.comparison.reading import read_points
+from openretina_widgets.insilico.comparison.reading import points_of
+from openretina_widgets.models._checks import is_index
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class TuningComparison:
     label
         Name and unit of `x`.
     left_out
-        Measured points outside the range of the model's curve.
+        Measured points outside the range of the model's curve, or without a number (NaN).
     log_x
         Whether the model's curve was interpolated over the logarithm of `x`.
     """
@@ -136,15 +139,16 @@ def compare_tuning(
         If an argument does not fit; the message names it.
     """
     x, responses, known, label = _model_curves(curves, axis)
-    chosen = known if neurons is None else tuple(int(n) for n in np.atleast_1d(neurons))
+    chosen = known if neurons is None else _whole_numbers(neurons)
     if missing := [neuron for neuron in chosen if neuron not in known]:
         raise ValueError(f"neurons: the curves hold {_shortly(known)}, not {missing[0]}")
     responses = responses[:, [known.index(neuron) for neuron in chosen]]
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a number between 0 and 1, got {confidence!r}")
-    if resamples < 1:
-        raise ValueError(f"resamples: expected at least 1, got {resamples!r}")
-    where, values = read_points(measured)
+    check_bootstrap(resamples, confidence, seed)
+    if log_x not in (None, True, False):
+        raise TypeError(f"log_x: expected True, False or None, got {log_x!r}")
+    where, values, missing_points = points_of(measured)
+    if not len(where):
+        raise ValueError(f"measured: no point has a number, {missing_points} have none")
     if log_x is None:
         log_x = bool(x[0] > 0 and x[-1] > 4 * x[0] and (where > 0).all())
     elif log_x and not (x[0] > 0 and (where > 0).all()):
@@ -153,9 +157,9 @@ def compare_tuning(
     if not inside.any():
         raise ValueError(
             f"measured: no point lies within the model's curve, {x[0]:g} to {x[-1]:g}; the points "
-            + (f"reach from {where[0]:g} to {where[-1]:g}" if len(where) else "are none")
+            f"reach from {where[0]:g} to {where[-1]:g}"
         )
-    left_out = int((~inside).sum())
+    left_out = int((~inside).sum()) + missing_points
     where, values = where[inside], values[inside]
     scale = np.log if log_x else np.asarray
     model = _interpolated(scale(x), responses, scale(where))
@@ -179,6 +183,21 @@ def compare_tuning(
     )
 
 
+def _whole_numbers(neurons: Any) -> tuple[int, ...]:
+    several = (
+        neurons if isinstance(neurons, Iterable) and not isinstance(neurons, str) else [neurons]
+    )
+    chosen = list(several)
+    if not chosen:
+        raise ValueError("neurons: expected at least one neuron, got none")
+    for neuron in chosen:
+        if not is_index(neuron):
+            raise TypeError(f"neurons: expected whole numbers, got {neuron!r}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"neurons: expected each neuron once, got {chosen}")
+    return tuple(int(neuron) for neuron in chosen)
+
+
 def _model_curves(
     curves: Any, axis: str | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, ...], str]:
@@ -189,8 +208,10 @@ def _model_curves(
         x, responses = curves
         x = np.asarray(x, dtype=np.float64)
         responses = np.asarray(responses, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"curves: expected TuningCurves or (x, responses), {error}") from error
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"curves: expected TuningCurves or (x, responses) of numbers, got {curves!r}"
+        ) from None
     if responses.ndim == 1:
         responses = responses[:, None]
     if x.ndim != 1 or responses.ndim != 2 or len(x) != len(responses) or len(x) < 2:
@@ -198,6 +219,8 @@ def _model_curves(
             "curves: expected x (point,) and responses (point, neuron) of at least 2 points, got "
             f"shapes {x.shape} and {responses.shape}"
         )
+    if not np.isfinite(x).all():
+        raise ValueError(f"curves: expected finite values of x, got {x.tolist()}")
     order = np.argsort(x, kind="stable")
     if (np.diff(x[order]) == 0).any():
         raise ValueError("curves: a value of x came twice")

@@ -24,6 +24,8 @@ class Column:
         In one sentence: how it is measured, its range, and where it is undefined.
     kind
         ``"number"`` or ``"text"``.
+    period
+        Of an angle, in degrees: at it, the number is 0 again. 0 for what is no angle.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Column:
     unit: str = ""
     meaning: str = ""
     kind: Kind = "number"
+    period: int = 0
 
     @property
     def label(self) -> str:
@@ -89,13 +92,14 @@ def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...
         ),
         Column("baseline", "baseline", "a.u.", "Response to grey."),
         Column("dsi", "DSI", "", "Length of the vector sum over directions; 0 to 1."),
-        Column("preferred_direction", "preferred direction", "°", f"{angle}."),
+        Column("preferred_direction", "preferred direction", "°", f"{angle}.", period=360),
         Column("osi", "OSI", "", "Length of the vector sum over orientations; 0 to 1."),
         Column(
             "preferred_orientation",
             "preferred orientation",
             "°",
             f"Direction of the preferred bars. {angle}; 0 to 180.",
+            period=180,
         ),
         Column(
             "f1_f0",
@@ -129,6 +133,13 @@ def measured_columns(length_unit: str, frequency_unit: str) -> tuple[Column, ...
             f"{frequency}there is no peak between.",
         ),
         Column("tf_tuning", "TF tuning", "", shape, "text"),
+        Column(
+            "c50",
+            "c50",
+            "",
+            "Contrast of a drifting grating at half of the maximum (Naka–Rushton); undefined where "
+            "the response does not saturate.",
+        ),
         Column(
             "colour_opponency",
             "colour opponency",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from openretina_widgets.data_io.artificial_stimuli import Screen
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
+from openretina_widgets.errors import check_positive
 from openretina_widgets.insilico.population.columns import Column, measured_columns
 from openretina_widgets.insilico.population.suggestion import suggest
 from openretina_widgets.insilico.population.table import SelectivityTable
@@ -19,7 +21,7 @@ from openretina_widgets.insilico.provenance import versions
 from openretina_widgets.insilico.receptive_fields import centres, receptive_fields
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment, plain
-from openretina_widgets.insilico.tuning_analyses.fits import fit_log_gaussian
+from openretina_widgets.insilico.tuning_analyses.fits import fit_log_gaussian, fit_naka_rushton
 from openretina_widgets.insilico.tuning_analyses.indices import measures_of, tuning_along
 from openretina_widgets.insilico.tuning_analyses.measure import Measure, divide, measure
 from openretina_widgets.insilico.tuning_analyses.sweep import sweep_steps
@@ -30,6 +32,7 @@ EXPERIMENTS = (
     "direction",
     "spatial_frequency",
     "temporal_frequency",
+    "contrast",
     "chromatic",
     "size",
     "receptive_field",
@@ -77,9 +80,10 @@ def selectivity_table(
     """Measure the selectivity of every neuron, and suggest what it is.
 
     One row a neuron with polarity, transience, direction and orientation selectivity, surround
-    suppression, frequency tuning, colour opponency and receptive field, each measured with the
-    experiment of that name from `openretina_widgets.insilico.tuning_analyses.experiments`, and a
-    suggested type with the rule that gave it.
+    suppression, frequency and contrast tuning, colour opponency and receptive field, each measured
+    with the experiment of that name from
+    `openretina_widgets.insilico.tuning_analyses.experiments`, and a suggested type with the rule
+    that gave it.
 
     Parameters
     ----------
@@ -143,9 +147,16 @@ def selectivity_steps(
     session = face.session(data_key)
     everyone = range(face.n_neurons(session)) if neurons is None else neurons
     chosen = face.check_neurons(everyone, session)
-    if isinstance(measure, str) or not set(measure) <= set(EXPERIMENTS):
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"neurons: expected each neuron once, got {chosen}")
+    listed = isinstance(measure, Iterable) and not isinstance(measure, str)
+    names = list(measure) if listed else []
+    if not names or not all(name in EXPERIMENTS for name in names):
         raise ValueError(f"measure: expected some of {EXPERIMENTS}, got {measure!r}")
-    return _steps(_Measuring(face, session, chosen, seed), tuple(measure), memory_mb)
+    check_seed(seed)
+    if memory_mb is not None:
+        check_positive(memory_mb, "memory_mb")
+    return _steps(_Measuring(face, session, chosen, seed), tuple(names), memory_mb)
 
 
 def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) -> SelectivitySteps:
@@ -262,6 +273,9 @@ class _Measuring:
             )
         elif experiment.name == "size":
             self._found["preferred_size"] = found["preferred_diameter"]
+        elif experiment.name == "contrast":
+            along = tuning_along(curves, "contrast")
+            self._found["c50"] = fit_naka_rushton(along.responses, along.values).value("c50")
         elif experiment.name in ("spatial_frequency", "temporal_frequency"):
             short = "sf" if experiment.name == "spatial_frequency" else "tf"
             along = tuning_along(curves, experiment.name)
@@ -336,6 +350,7 @@ _OF = {
     ),
     "spatial_frequency": ("preferred_sf", "sf_tuning"),
     "temporal_frequency": ("preferred_tf", "tf_tuning"),
+    "contrast": ("c50",),
     "chromatic": ("colour_opponency",),
     "size": ("suppression", "preferred_size"),
     "receptive_field": (

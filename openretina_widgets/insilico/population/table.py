@@ -16,6 +16,8 @@ from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.population.columns import Column
 from openretina_widgets.insilico.population.query import matches
+from openretina_widgets.insilico.tuning_analyses.measure import within_turn
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import ModelIdentity
 
 _KIND = "selectivity table"
@@ -135,7 +137,8 @@ class SelectivityTable:
         ValueError
             If the neuron is not in the table.
         """
-        found = np.flatnonzero(self.values["neuron"] == neuron)
+        known = is_index(neuron)
+        found = np.flatnonzero((self.values["neuron"] == neuron) & known)
         if not len(found):
             raise ValueError(f"neuron: {neuron!r} is not in this table of {len(self)} neurons")
         return {name: values[found[0]] for name, values in self.values.items()}
@@ -251,7 +254,7 @@ class SelectivityTable:
             "<tr>"
             + "".join(
                 f'<td style="text-align:{"left" if c.kind == "text" else "right"}">'
-                f"{html.escape(as_text(self.values[c.name][row]))}</td>"
+                f"{html.escape(as_text(self.values[c.name][row], c.period))}</td>"
                 for c in shown
             )
             + "</tr>"
@@ -296,11 +299,14 @@ def order_of(values: NDArray[Any], *, descending: bool = False) -> NDArray[np.in
     return np.asarray(order)
 
 
-def as_text(value: Any) -> str:
-    """Return a value as a person writes it: three digits, a dash where it is undefined."""
+def as_text(value: Any, period: int = 0) -> str:
+    """Return a value as a person writes it: three digits, a dash where it is undefined.
+
+    With the period of an angle, what rounds up to a whole turn is 0.
+    """
     if isinstance(value, str):
         return value
-    number = float(value)
+    number = within_turn(float(value), period) if period else float(value)
     if np.isnan(number):
         return "–"
     if number == int(number) and abs(number) < 1e6:

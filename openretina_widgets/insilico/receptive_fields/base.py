@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
 
 
@@ -67,7 +68,10 @@ def _given(model: RetinaModel, base: Any, name: str | None) -> tuple[torch.Tenso
     if not isinstance(values, torch.Tensor):
         if not isinstance(values, np.ndarray | list | tuple):
             raise TypeError(f"base: expected an image or a movie, got {type(base).__name__}")
-        values = torch.as_tensor(np.asarray(values, dtype=np.float32))
+        try:
+            values = torch.as_tensor(np.asarray(values, dtype=np.float32))
+        except (TypeError, ValueError):
+            raise TypeError("base: expected an image or a movie of numbers") from None
     values = values.detach()
     shape = tuple(values.shape)
     if values.ndim == 5 and shape[0] == 1:
@@ -88,7 +92,8 @@ def _given(model: RetinaModel, base: Any, name: str | None) -> tuple[torch.Tenso
 
 
 def _checked_window(window: Any, n: int) -> tuple[int, int]:
-    if not isinstance(window, tuple | list) or len(window) != 2:
+    pair = isinstance(window, tuple | list) and len(window) == 2
+    if not pair or not all(map(is_index, window)):
         raise TypeError(f"window: expected (first, stop) response frames, got {window!r}")
     first, stop = (int(edge) for edge in window)
     if not 0 <= first < stop <= n:

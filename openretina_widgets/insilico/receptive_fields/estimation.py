@@ -126,8 +126,9 @@ def receptive_field_steps(
             if value is not None:
                 raise ValueError(f"{name}: leave it out with method 'sta', which takes noise")
         for name, number in (("frames", frames), ("chunk", chunk)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name}: expected a whole number of at least 1, got {number!r}")
+            # A covariance takes two frames.
+            if isinstance(number, bool) or not isinstance(number, int) or number < 2:
+                raise ValueError(f"{name}: expected a whole number of at least 2, got {number!r}")
         white = WhiteNoise(screen, noise, contrast, check_pixels, seed)
         return _average_steps(face, session, chosen, white, frames, chunk)
     if method == "local gradient" and base is None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
+from scipy.ndimage import uniform_filter
 
-from openretina_widgets.insilico.receptive_fields.least_squares import least_squares
+from openretina_widgets.insilico.least_squares import least_squares_batched
 
 MINIMUM_QUALITY = 0.5
 _SMALLEST_SIGMA = 0.25  # px; a narrower Gaussian cannot be told from one pixel
 _NO_SURROUND = 1e-3  # quality that a surround has to add
 _RATIO = (1.05, 10.0)  # of the surround's width to the centre's
+# A step of a smaller relative gain moves parameters by less than a tenth of their standard errors,
+# with some hundred pixels.
+_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,19 +122,18 @@ def fit_spatial(
     }
     found["converged"] = np.zeros(n, dtype=bool)
     if len(usable):
-        given = torch.from_numpy(images[usable])
-        scale = given.abs().amax((1, 2))
-        data = (given / scale[:, None, None]).flatten(1)
+        scale = np.abs(images[usable]).max(axis=(1, 2))
+        data = images[usable].reshape(len(usable), -1) / scale[:, None]
         grid = _Grid(height, width)
         fitted, converged = _fit_gaussian(grid, data)
         quality = _quality(grid.gaussian(fitted), data)
         for name, column in _described(grid, fitted, data, scale).items():
-            found[name][usable] = column.numpy()
-        found["quality"][usable] = quality.numpy()
-        found["converged"][usable] = converged.numpy()
+            found[name][usable] = column
+        found["quality"][usable] = quality
+        found["converged"][usable] = converged
         if surround:
             for name, column in _fit_surround(grid, data, fitted, quality).items():
-                found[name][usable] = column.numpy()
+                found[name][usable] = column
         for cell in usable:
             reasons[cell] = _reason({k: float(v[cell]) for k, v in found.items()}, height, width)
             if not reasons[cell] and not found["quality"][cell] >= minimum_quality:
@@ -177,115 +178,175 @@ class _Grid:
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
-        rows, columns = torch.meshgrid(
-            torch.arange(height).double(), torch.arange(width).double(), indexing="ij"
-        )
-        self._rows, self._columns = rows.flatten(), columns.flatten()
+        rows, columns = np.mgrid[:height, :width].astype(np.float64)
+        self._rows, self._columns = rows.reshape(-1), columns.reshape(-1)
 
-    def squared_distance(self, p: torch.Tensor) -> torch.Tensor:
-        """Return squared distances from the centres in standard deviations, ``(set, pixel)``."""
+    def _whitened(self, p: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return distances from the centres in pixels, and whitened, each ``(set, pixel)``."""
         x, y = self._columns - p[:, 1:2], self._rows - p[:, 2:3]
-        return (p[:, 3:4].exp() * x + p[:, 4:5] * y).square() + (p[:, 5:6].exp() * y).square()
+        return x, y, np.exp(p[:, 3:4]) * x + p[:, 4:5] * y, np.exp(p[:, 5:6]) * y
 
-    def gaussian(self, p: torch.Tensor) -> torch.Tensor:
-        return p[:, :1] * torch.exp(-0.5 * self.squared_distance(p))
+    def gaussian(self, p: np.ndarray) -> np.ndarray:
+        _, _, u, v = self._whitened(p)
+        return p[:, :1] * np.exp(-0.5 * (u**2 + v**2))
 
-    def difference(self, p: torch.Tensor) -> torch.Tensor:
+    def gaussian_slope(self, p: np.ndarray) -> np.ndarray:
+        x, y, u, v = self._whitened(p)
+        bell = np.exp(-0.5 * (u**2 + v**2))
+        slope = np.empty((*bell.shape, 6))
+        slope[..., 0] = bell
+        self._shape_slope(slope, p[:, :1] * bell, p, x, y, u, v)
+        return slope
+
+    def difference(self, p: np.ndarray) -> np.ndarray:
         """Return the centre less its surround; parameters 6, 7 are ln(ratio) and height."""
-        squared = self.squared_distance(p)
-        surround = torch.exp(-0.5 * squared * torch.exp(-2 * p[:, 6:7]))
-        return p[:, :1] * (torch.exp(-0.5 * squared) - p[:, 7:8] * surround)
+        _, _, u, v = self._whitened(p)
+        squared = u**2 + v**2
+        surround = np.exp(-0.5 * squared * np.exp(-2 * p[:, 6:7]))
+        return p[:, :1] * (np.exp(-0.5 * squared) - p[:, 7:8] * surround)
 
-    def bounds(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def difference_slope(self, p: np.ndarray) -> np.ndarray:
+        x, y, u, v = self._whitened(p)
+        squared, narrower = u**2 + v**2, np.exp(-2 * p[:, 6:7])
+        centre, surround = np.exp(-0.5 * squared), np.exp(-0.5 * squared * narrower)
+        height = p[:, :1]
+        slope = np.empty((*centre.shape, 8))
+        slope[..., 0] = centre - p[:, 7:8] * surround
+        weight = height * (centre - p[:, 7:8] * narrower * surround)
+        self._shape_slope(slope, weight, p, x, y, u, v)
+        slope[..., 6] = -height * p[:, 7:8] * surround * squared * narrower
+        slope[..., 7] = -height * surround
+        return slope
+
+    @staticmethod
+    def _shape_slope(
+        slope: np.ndarray,
+        weight: np.ndarray,
+        p: np.ndarray,
+        x: np.ndarray,
+        y: np.ndarray,
+        u: np.ndarray,
+        v: np.ndarray,
+    ) -> None:
+        """Write −½ of the slope of the squared distance, times a weight, for parameters 1 to 5."""
+        first, second = np.exp(p[:, 3:4]), np.exp(p[:, 5:6])
+        across = weight * u
+        slope[..., 1] = across * first
+        slope[..., 2] = across * p[:, 4:5] + weight * v * second
+        slope[..., 3] = -slope[..., 1] * x
+        slope[..., 4] = -across * y
+        slope[..., 5] = -weight * v**2
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return limits of a Gaussian's parameters; ``e^l`` is 1 / σ."""
         widest = math.log(1.0 / max(self.height, self.width))
         finest = math.log(1.0 / _SMALLEST_SIGMA)
         low = [-10.0, -0.5, -0.5, widest, -1.0 / _SMALLEST_SIGMA, widest]
         high = [10.0, self.width - 0.5, self.height - 0.5, finest, 1.0 / _SMALLEST_SIGMA, finest]
-        return torch.tensor([low] * n).double(), torch.tensor([high] * n).double()
+        return np.array(low), np.array(high)
 
 
-def _fit_gaussian(grid: _Grid, data: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _fit_gaussian(grid: _Grid, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the better fit of two starts at the peak, one narrow and one as wide as it looks."""
-    n = len(data)
-    smooth = F.avg_pool2d(
-        data.unflatten(1, (1, grid.height, grid.width)), 3, 1, 1, count_include_pad=False
-    ).flatten(1)
-    at = smooth.abs().argmax(1, keepdim=True)
-    sign = smooth.gather(1, at).sign()
-    above = (sign * smooth > 0.5 * (sign * smooth).amax(1, keepdim=True)).sum(1, keepdim=True)
-    wide = (above / (2 * math.pi * math.log(2))).sqrt()  # area within half of the peak
-    low, high = grid.bounds(n)
-    fits = []
-    for sigma in (torch.ones_like(wide), wide):
-        inverse = -sigma.log()
-        place = [(at % grid.width).double(), (at // grid.width).double()]
-        start = torch.cat([sign, *place, inverse, torch.zeros_like(inverse), inverse], dim=1)
-        fits.append(least_squares(grid.gaussian, data, start, low, high))
-    first_wins = fits[0][1] <= fits[1][1]
-    best = torch.where(first_wins[:, None], fits[0][0], fits[1][0])
-    return best, torch.where(first_wins, fits[0][2], fits[1][2])
+    smooth = _smoothed(data.reshape(-1, grid.height, grid.width)).reshape(data.shape)
+    at = np.abs(smooth).argmax(axis=1)
+    sign = np.sign(smooth[np.arange(len(data)), at])
+    upright = sign[:, None] * smooth
+    above = (upright > 0.5 * upright.max(axis=1, keepdims=True)).sum(axis=1)
+    wide = np.sqrt(above / (2 * math.pi * math.log(2)))  # area within half of the peak
+    row, column = np.divmod(at, grid.width)
+    starts = [
+        np.stack([sign, column, row, -np.log(sigma), 0 * sigma, -np.log(sigma)], axis=1)
+        for sigma in (np.ones_like(wide), wide)
+    ]
+    low, high = grid.bounds()
+    found = least_squares_batched(
+        grid.gaussian,
+        data,
+        np.stack(starts),
+        lower=low,
+        upper=high,
+        jacobian=grid.gaussian_slope,
+        tolerance=_TOLERANCE,
+    )
+    return found.parameters, found.converged
+
+
+def _smoothed(images: np.ndarray) -> np.ndarray:
+    """Return the mean over 3 x 3 pixels, of those that lie on the image."""
+    size = (0, 3, 3)
+    inside = uniform_filter(np.ones_like(images[:1]), size, mode="constant")
+    return uniform_filter(images, size, mode="constant") / inside
 
 
 def _fit_surround(
-    grid: _Grid, data: torch.Tensor, centre: torch.Tensor, quality: torch.Tensor
-) -> dict[str, torch.Tensor]:
+    grid: _Grid, data: np.ndarray, centre: np.ndarray, quality: np.ndarray
+) -> dict[str, np.ndarray]:
     """Fit differences of Gaussians from the Gaussian fits."""
-    n = len(data)
-    low, high = grid.bounds(n)
-    more = torch.tensor([[math.log(_RATIO[0]), 0.0]] * n).double()
-    low = torch.cat([low, more], dim=1)
-    high = torch.cat([high, torch.tensor([[math.log(_RATIO[1]), 1.0]] * n).double()], dim=1)
-    best, cost = torch.cat([centre, more], dim=1), torch.full((n,), math.inf).double()
-    for ratio, height in ((2.0, 0.1), (4.0, 0.02)):
-        begin = torch.tensor([[math.log(ratio), height]] * n).double()
-        start = torch.cat([centre, begin], dim=1)
-        fitted, new, _ = least_squares(grid.difference, data, start, low, high)
-        best = torch.where((new < cost)[:, None], fitted, best)
-        cost = torch.minimum(cost, new)
+    low, high = grid.bounds()
+    low, high = (
+        np.append(low, [math.log(_RATIO[0]), 0.0]),
+        np.append(high, [math.log(_RATIO[1]), 1]),
+    )
+    starts = [
+        np.concatenate([centre, np.tile([math.log(ratio), height], (len(centre), 1))], axis=1)
+        for ratio, height in ((2.0, 0.1), (4.0, 0.02))
+    ]
+    best = least_squares_batched(
+        grid.difference,
+        data,
+        np.stack(starts),
+        lower=low,
+        upper=high,
+        jacobian=grid.difference_slope,
+        tolerance=_TOLERANCE,
+    ).parameters
     found = _quality(grid.difference(best), data)
     none = found - quality < _NO_SURROUND
-    at_a_bound = (best[:, 6] <= low[:, 6]) | (best[:, 6] >= high[:, 6]) | (best[:, 7] >= 1.0)
-    ratio_squared = (2 * best[:, 6]).exp()
-    nan = torch.full_like(found, math.nan)
-    weight = torch.where(at_a_bound, nan, best[:, 7] * ratio_squared)
+    at_a_bound = (best[:, 6] <= low[6]) | (best[:, 6] >= high[6]) | (best[:, 7] >= 1.0)
+    ratio_squared = np.exp(2 * best[:, 6])
     without = none | at_a_bound
+    narrow = np.where(without[:, None], centre, best[:, :6])
+    weight = np.where(at_a_bound, np.nan, best[:, 7] * ratio_squared)
     return {
-        "surround_ratio": torch.where(without, nan, ratio_squared.sqrt()),
-        "surround_weight": torch.where(none, 0.0, weight),
-        "centre_sigma": (-0.5 * (torch.where(without[:, None], centre, best[:, :6])[:, 3:6:2]))
-        .sum(1)
-        .exp(),
-        "dog_quality": torch.where(none, quality, found),
+        "surround_ratio": np.where(without, np.nan, np.sqrt(ratio_squared)),
+        "surround_weight": np.where(none, 0.0, weight),
+        "centre_sigma": np.exp(-0.5 * (narrow[:, 3] + narrow[:, 5])),
+        "dog_quality": np.where(none, quality, found),
     }
 
 
 def _described(
-    grid: _Grid, p: torch.Tensor, data: torch.Tensor, scale: torch.Tensor
-) -> dict[str, torch.Tensor]:
+    grid: _Grid, p: np.ndarray, data: np.ndarray, scale: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return a Gaussian's parameters in the words of `SpatialFit`."""
-    whitener = torch.zeros(len(p), 2, 2).double()
-    whitener[:, 0, 0], whitener[:, 0, 1], whitener[:, 1, 1] = p[:, 3].exp(), p[:, 4], p[:, 5].exp()
-    inverse_variance, axes = torch.linalg.eigh(whitener.mT @ whitener)  # the longer axis first
-    sigma = inverse_variance.rsqrt()
-    angle = torch.rad2deg(torch.atan2(-axes[:, 1, 0], axes[:, 0, 0]))  # rows go down
+    whitener = np.zeros((len(p), 2, 2))
+    whitener[:, 0, 0], whitener[:, 0, 1], whitener[:, 1, 1] = (
+        np.exp(p[:, 3]),
+        p[:, 4],
+        np.exp(p[:, 5]),
+    )
+    # The longer axis comes first.
+    inverse_variance, axes = np.linalg.eigh(whitener.transpose(0, 2, 1) @ whitener)
+    sigma = 1 / np.sqrt(inverse_variance)
+    angle = np.degrees(np.arctan2(-axes[:, 1, 0], axes[:, 0, 0]))  # rows go down
     area = 4 * math.pi * sigma[:, 0] * sigma[:, 1]
-    left = (data - grid.gaussian(p)).sum(1) / data.abs().sum(1)
+    left = (data - grid.gaussian(p)).sum(axis=1) / np.abs(data).sum(axis=1)
     return {
         "amplitude": p[:, 0] * scale,
         "column": p[:, 1],
         "row": p[:, 2],
         "sigma_major": sigma[:, 0],
         "sigma_minor": sigma[:, 1],
-        "angle_deg": angle % 180.0,
+        "angle_deg": np.mod(angle, 180.0),
         "area": area,
-        "diameter": 2 * (area / math.pi).sqrt(),
-        "surround_index": p[:, 0].sign() * left,
+        "diameter": 2 * np.sqrt(area / math.pi),
+        "surround_index": np.sign(p[:, 0]) * left,
     }
 
 
-def _quality(predicted: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
-    return 1 - (data - predicted).var(1) / data.var(1)
+def _quality(predicted: np.ndarray, data: np.ndarray) -> np.ndarray:
+    return 1 - (data - predicted).var(axis=1) / data.var(axis=1)
 
 
 def parameters_of(fit: SpatialFit) -> dict[str, Any]:

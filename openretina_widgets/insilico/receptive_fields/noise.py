@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.errors import check_positive
 
@@ -41,6 +42,7 @@ class WhiteNoise:
         if self.kind not in ("binary", "gaussian"):
             raise ValueError(f"noise: expected 'binary' or 'gaussian', got {self.kind!r}")
         check_positive(self.contrast, "contrast")
+        check_seed(self.seed)
         smaller = min(self.screen.height, self.screen.width)
         if isinstance(self.check, bool) or not isinstance(self.check, int):
             raise TypeError(f"check_pixels: expected a whole number, got {self.check!r}")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from openretina_widgets.models._checks import is_index
+
 
 def spike_triggered_average(
     stimulus: np.ndarray | torch.Tensor, responses: np.ndarray | torch.Tensor, lag: int
@@ -33,12 +35,14 @@ def spike_triggered_average(
 
     Raises
     ------
+    TypeError
+        If it holds no numbers, or `lag` is no whole number.
     ValueError
         If a shape or a value does not fit; the message says which.
     """
-    movie, rates = (
-        torch.from_numpy(np.asarray(values, dtype=np.float64)) for values in (stimulus, responses)
-    )
+    movie, rates = _numbers(stimulus, "stimulus"), _numbers(responses, "responses")
+    if not is_index(lag):
+        raise TypeError(f"lag: expected a whole number of frames, got {lag!r}")
     if movie.ndim != 4:
         raise ValueError(
             f"stimulus: expected (channel, time, height, width), got shape {tuple(movie.shape)}"
@@ -59,6 +63,13 @@ def spike_triggered_average(
     total = torch.where(total > 0, total, torch.nan)
     summed = past_sums(movie, rates) / total[:, None, None]
     return _as_movies(summed, movie.shape).numpy()
+
+
+def _numbers(values: Any, argument: str) -> torch.Tensor:
+    try:
+        return torch.from_numpy(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument}: expected an array of numbers") from None
 
 
 def past_sums(stimulus: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

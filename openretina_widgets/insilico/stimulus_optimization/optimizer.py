@@ -14,6 +14,13 @@ import torch
 
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
 from openretina_widgets.insilico.provenance import of_model, versions
+from openretina_widgets.insilico.stimulus_optimization.kept import (
+    BAD_GRADIENT,
+    BAD_SCORE,
+    RUNNING,
+    SPENT,
+    Kept,
+)
 from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
@@ -28,8 +35,6 @@ from openretina_widgets.models.retina_model import RetinaModel
 Steps = Generator[Step, str | None, OptimizationResult]
 OptimizerInit = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
 
-# Why an element has ended, as kept on the device while the run goes on.
-_RUNNING, _SPENT, _BAD_SCORE, _BAD_GRADIENT = 0, 1, 2, 3
 # On a GPU the host asks only now and then who has ended, since asking makes it wait. What has
 # ended is left as it was until then, so the result does not depend on it.
 _CHECK_EVERY = {"cpu": 1}
@@ -205,7 +210,7 @@ class _Run:
             x.requires_grad_(True)
             optimizer = self._optimizer(x)
             rows = torch.arange(batch, device=device)
-            kept = _Kept(x)
+            kept = Kept(x)
             patience = Patience(self.stopper, batch, x)
         iteration, stopped = 0, None
         while True:
@@ -275,7 +280,7 @@ class _Run:
 
     def _result(
         self,
-        kept: _Kept,
+        kept: Kept,
         iteration: int,
         stopped: str | None,
         spent: str,
@@ -289,13 +294,13 @@ class _Run:
             at += "; the best before it is kept" if end else ", the start, which is returned"
             reasons.append(
                 {
-                    _RUNNING: otherwise,
-                    _SPENT: spent,
-                    _BAD_SCORE: f"the score was not finite {at}",
-                    _BAD_GRADIENT: f"the gradient was not finite {at}",
+                    RUNNING: otherwise,
+                    SPENT: spent,
+                    BAD_SCORE: f"the score was not finite {at}",
+                    BAD_GRADIENT: f"the gradient was not finite {at}",
                 }[code]
             )
-            ends.append(iteration if code == _RUNNING else end)
+            ends.append(iteration if code == RUNNING else end)
         model = self.model if isinstance(self.model, RetinaModel) else None
         return OptimizationResult(
             stimulus=kept.stimulus.cpu(),
@@ -324,96 +329,6 @@ class _Run:
             versions=versions(),
             **({} if model is None else of_model(model)),
         )
-
-
-class _Kept:
-    """The best of each element so far, who has ended and why, and every score, on the device."""
-
-    def __init__(self, x: torch.Tensor) -> None:
-        batch = x.shape[0]
-        self.stimulus = x.detach().clone()
-        self.response: torch.Tensor | None = None
-        self.score = torch.full((batch,), torch.nan, dtype=x.dtype, device=x.device)
-        self.penalty = self.score.clone()
-        self.loss = torch.full_like(self.score, torch.inf)
-        self.iteration = torch.zeros(batch, dtype=torch.long, device=x.device)
-        self.end = torch.zeros_like(self.iteration)
-        self.code = torch.full_like(self.iteration, _RUNNING)
-        self._trace = torch.full((256, batch), torch.nan, dtype=x.dtype, device=x.device)
-        self._traced = 0
-
-    def take(
-        self,
-        iteration: int,
-        rows: torch.Tensor,
-        x: torch.Tensor,
-        score: torch.Tensor,
-        penalty: torch.Tensor,
-        loss: torch.Tensor,
-        response: torch.Tensor | None,
-        patience: Patience,
-    ) -> None:
-        """Take one iteration of the elements `rows`."""
-        with torch.no_grad():
-            running = self.code[rows] == _RUNNING
-            finite = torch.isfinite(loss)
-            better = running & finite & (loss < self.loss[rows])
-            self._replace("stimulus", rows, better, x.detach())
-            self._replace("score", rows, better, score.detach())
-            self._replace("penalty", rows, better, penalty.detach())
-            self._replace("loss", rows, better, loss.detach())
-            self._replace("iteration", rows, better, torch.full_like(rows, iteration))
-            if response is not None:
-                if self.response is None:
-                    self.response = torch.full(
-                        (len(self.code), response.shape[1]), torch.nan, device=x.device
-                    ).to(response.dtype)
-                self._replace("response", rows, better, response)
-            self._extend(iteration)
-            self._trace[iteration, rows] = torch.where(
-                running, score.detach().to(self._trace.dtype), torch.nan
-            )
-            spent = patience.spent(loss.detach())
-            code = torch.where(finite, torch.where(spent, _SPENT, _RUNNING), _BAD_SCORE)
-            self._end(iteration, rows, running, code)
-
-    def checked(self, iteration: int, rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        """End the elements whose gradient is not finite, and return a gradient that is."""
-        bad = ~torch.isfinite(gradient).flatten(1).all(dim=1)
-        running = self.code[rows] == _RUNNING
-        self._end(iteration, rows, running, torch.where(bad, _BAD_GRADIENT, _RUNNING))
-        return gradient.masked_fill(bad.view(-1, *[1] * (gradient.ndim - 1)), 0.0)
-
-    def ended(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return which of the elements `rows` have ended."""
-        return self.code[rows] != _RUNNING
-
-    def trace(self) -> torch.Tensor:
-        """Return every score so far, ``(iteration, batch)``."""
-        return self._trace[: self._traced]
-
-    def _end(
-        self, iteration: int, rows: torch.Tensor, running: torch.Tensor, code: torch.Tensor
-    ) -> None:
-        ends = running & (code != _RUNNING)
-        self._replace("code", rows, ends, code)
-        self._replace("end", rows, ends, torch.full_like(rows, iteration))
-
-    def _replace(
-        self, name: str, rows: torch.Tensor, where: torch.Tensor, value: torch.Tensor
-    ) -> None:
-        whole = getattr(self, name)
-        value = value.to(whole.dtype)
-        mask = where.view(-1, *[1] * (value.ndim - 1))
-        if len(rows) == len(whole):
-            torch.where(mask, value, whole, out=whole)
-        else:
-            whole[rows] = torch.where(mask, value, whole[rows])
-
-    def _extend(self, iteration: int) -> None:
-        if iteration >= len(self._trace):
-            self._trace = torch.cat([self._trace, torch.full_like(self._trace, torch.nan)])
-        self._traced = iteration + 1
 
 
 class _Clock:

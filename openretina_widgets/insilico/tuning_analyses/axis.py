@@ -27,13 +27,19 @@ class Axis:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        values = np.atleast_1d(np.asarray(self.values, dtype=np.float64))
-        if values.ndim != 1 or not len(values):
-            raise ValueError(f"{self.name}: expected at least one value, got {self.values!r}")
+        got = np.atleast_1d(np.asarray(self.values))
+        shown, numbers = got.tolist(), f"numbers in {self.unit}" if self.unit else "numbers"
+        if got.ndim != 1:
+            raise ValueError(f"{self.name}: expected a list of {numbers}, got shape {got.shape}")
+        if not len(got):
+            raise ValueError(f"{self.name}: expected at least one value, got none")
+        if got.dtype.kind not in "fiu":
+            raise TypeError(f"{self.name}: expected {numbers}, got {shown}")
+        values = got.astype(np.float64)
         if not np.isfinite(values).all():
-            raise ValueError(f"{self.name}: expected finite numbers, got {self.values!r}")
+            raise ValueError(f"{self.name}: expected finite {numbers}, got {shown}")
         if len(np.unique(values)) < len(values):
-            raise ValueError(f"{self.name}: a value came twice in {values.tolist()}")
+            raise ValueError(f"{self.name}: a value came twice in {shown}")
         object.__setattr__(self, "values", values)
 
     def __len__(self) -> int:
@@ -48,4 +54,11 @@ class Axis:
     @classmethod
     def of(cls, name: str, values: Sequence[float] | np.ndarray | float, unit: str = "") -> Axis:
         """Return an axis over numbers."""
-        return cls(name, np.asarray(values), unit)
+        return cls(name, _listed(values, name), unit)
+
+
+def _listed(values: Sequence[float] | np.ndarray | float, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:  # lists of different lengths
+        raise ValueError(f"{name}: expected a list of numbers, got {values!r}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.memory import free_memory
 from openretina_widgets.models.retina_model import RetinaModel
 
 Job = TypeVar("Job")
@@ -153,10 +153,7 @@ def run_batch(
 def _free(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (ValueError, OSError, AttributeError):  # Windows and macOS do not tell
-        return 4.0 * 2**30
+    return free_memory()
 
 
 class _CudaMeter:

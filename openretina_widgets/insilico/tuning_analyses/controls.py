@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -32,6 +32,8 @@ def check_controls(controls: Sequence[str] | str, model: RetinaModel, session: s
     ValueError
         If there is no such control, or the model has no linear control cell.
     """
+    if not isinstance(controls, Iterable):
+        raise TypeError(f"controls: expected names, some of {CONTROLS}, got {controls!r}")
     asked = [controls] if isinstance(controls, str) else list(controls)
     for name in asked:
         if name not in CONTROLS:

@@ -20,6 +20,7 @@ Build = Callable[[Screen, Condition], ArtificialStimulus]
 # Lengths and spatial frequencies have the unit of the screen, which is known once there is one.
 _SPATIAL = {"diameter": "length", "width": "length", "length": "length", "speed": "speed"}
 _OF_THE_SCREEN = "of the screen"
+_WHOLE = {"direction": 360.0, "orientation": 180.0}  # degrees after which it is the same again
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,9 @@ class Experiment:
                 f"{self.polar}: one value only, {only:g}°, tells nothing of selectivity; give at "
                 "least 2, better 8"
             )
+        for axis in self.axes:
+            if axis.name in _WHOLE and axis.unit == "°":
+                _check_angles(axis, _WHOLE[axis.name])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -116,7 +120,10 @@ class Experiment:
         Raises
         ------
         ValueError
-            If there is no such axis, or the builder refuses the value.
+            If there is no such axis, the builder refuses the value, or its movie does not have
+            the shape of the screen.
+        TypeError
+            If the builder makes no stimulus.
         """
         known = [axis.name for axis in self.axes] + ["centre"] * self.centred
         for name in condition:
@@ -125,7 +132,21 @@ class Experiment:
         chosen: Condition = {axis.name: float(axis.values[0]) for axis in self.axes}
         if self.centred:
             chosen["centre"] = (0.0, 0.0)
-        return self.build(as_screen(screen_or_model), chosen | condition)
+        screen = as_screen(screen_or_model)
+        stimulus = self.build(screen, chosen | condition)
+        if not isinstance(stimulus, ArtificialStimulus):
+            raise TypeError(
+                f"build: expected an ArtificialStimulus from the experiment {self.name!r}, got "
+                f"{type(stimulus).__name__}"
+            )
+        shape, pixels = tuple(stimulus.movie.shape), (screen.height, screen.width)
+        channels = len(screen.channels)
+        if len(shape) != 4 or (shape[0], *shape[2:]) != (channels, *pixels):
+            raise ValueError(
+                f"build: expected a movie ({channels}, time, {pixels[0]}, {pixels[1]}) from the "
+                f"experiment {self.name!r}, got shape {shape}"
+            )
+        return stimulus
 
     def on(self, screen: Screen) -> Experiment:
         """Return the experiment with the units of a screen."""
@@ -134,6 +155,16 @@ class Experiment:
             for axis in self.axes
         ]
         return replace(self, axes=tuple(axes))
+
+
+def _check_angles(axis: Axis, whole: float) -> None:
+    """Refuse two angles that are the same: one would count twice in every vector sum."""
+    angles = np.sort(np.round(axis.values % whole, 6) % whole)
+    if (same := angles[1:][np.diff(angles) == 0]).size:
+        raise ValueError(
+            f"{axis.name}: {same[0]:g}° came twice in {axis.values.tolist()}, since {whole:g}° is "
+            "a whole turn"
+        )
 
 
 def as_screen(screen_or_model: Any) -> Screen:

@@ -13,6 +13,8 @@ function fits both. Spots have an axis ``"polarity"`` of 1 (brighter) and -1 (da
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ import numpy as np
 from openretina_widgets.data_io import artificial_stimuli as stimuli
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialStimulus
-from openretina_widgets.errors import unknown_name
+from openretina_widgets.errors import real_number, unknown_name
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.experiment import (
     Condition,
@@ -29,6 +31,7 @@ from openretina_widgets.insilico.tuning_analyses.experiment import (
     as_screen,
     spatial_axis,
 )
+from openretina_widgets.models._checks import is_index
 
 __all__ = [
     "NAMES",
@@ -70,6 +73,7 @@ _UNITS = {"direction": "°", "orientation": "°", "phase": "°", "temporal_frequ
 _OF_SCREEN = ("spatial_frequency", "diameter", "width", "length", "speed")
 _ARGUMENT = {"phase": "phase_deg"}  # where the builder's argument is called otherwise
 _SPOT_UM = 300.0  # covers every receptive field centre, and little of a surround
+_MOST_ANGLES = 3600  # a tenth of a degree apart
 _FINEST = 0.8  # of what frames and pixels can show
 
 
@@ -102,7 +106,7 @@ def drifting_gratings(
         If there is one direction only: it tells nothing of selectivity.
     """
     varied = {
-        "direction": _angles(directions, 360.0),
+        "direction": _angles(directions, "directions"),
         "temporal_frequency": temporal_frequencies,
         "spatial_frequency": spatial_frequencies,
         "contrast": contrasts,
@@ -145,7 +149,7 @@ def orientation(
     ValueError
         If `kind` is neither, or there is one orientation only.
     """
-    varied: dict[str, Values | None] = {"orientation": _angles(orientations, 180.0)}
+    varied: dict[str, Values | None] = {"orientation": _angles(orientations, "orientations", 180.0)}
     if kind == "counterphase":
         varied["phase"] = phases
         build: Callable[..., ArtificialStimulus] = stimuli.counterphase_grating
@@ -173,7 +177,7 @@ def spatial_frequency(
     """
     varied = {
         "spatial_frequency": np.atleast_1d(spatial_frequencies),
-        "direction": _angles(directions, 360.0),
+        "direction": _angles(directions, "directions"),
     }
     title = "Drifting gratings: spatial frequency"
     return _experiment("spatial_frequency", title, stimuli.drifting_grating, varied, settings)
@@ -198,7 +202,7 @@ def temporal_frequency(
     """
     varied = {
         "temporal_frequency": np.atleast_1d(temporal_frequencies),
-        "direction": _angles(directions, 360.0),
+        "direction": _angles(directions, "directions"),
     }
     title = "Drifting gratings: temporal frequency"
     return _experiment("temporal_frequency", title, stimuli.drifting_grating, varied, settings)
@@ -218,7 +222,7 @@ def contrast_response(
     settings
         Further arguments of `drifting_grating`.
     """
-    varied = {"contrast": np.atleast_1d(contrasts), "direction": _angles(directions, 360.0)}
+    varied = {"contrast": np.atleast_1d(contrasts), "direction": _angles(directions, "directions")}
     title = "Drifting gratings: contrast response"
     return _experiment("contrast", title, stimuli.drifting_grating, varied, settings)
 
@@ -246,7 +250,7 @@ def size_tuning(
     settings
         Further arguments of `spot`.
     """
-    varied = {"diameter": np.atleast_1d(diameters), "polarity": np.atleast_1d(polarities)}
+    varied = {"diameter": np.atleast_1d(diameters), "polarity": _check_signs(polarities, contrast)}
     fixed = {"contrast": contrast, "duration_s": duration_s} | settings
     title = "Spots on the receptive field: size"
     return _experiment("size", title, _signed(stimuli.spot), varied, fixed, centred=True)
@@ -282,7 +286,7 @@ def flash(
         "flash",
         "Full-field flashes" if diameter is None else "Spots flashed on the receptive field",
         _signed(stimuli.flash),
-        {"polarity": np.atleast_1d(polarities)},
+        {"polarity": _check_signs(polarities, contrast)},
         fixed,
         centred=diameter is not None,
     )
@@ -337,7 +341,11 @@ def moving_bar(
     ValueError
         If there is one direction only.
     """
-    varied = {"direction": _angles(directions, 360.0), "speed": speeds, "contrast": contrasts}
+    varied = {
+        "direction": _angles(directions, "directions"),
+        "speed": speeds,
+        "contrast": contrasts,
+    }
     return _experiment(
         "moving_bar",
         "Moving bars: direction",
@@ -453,12 +461,15 @@ def _spot(screen: Screen) -> float:
     return third if screen.pixel_size_um is None or shorter < _SPOT_UM else _SPOT_UM
 
 
-def _angles(angles: Directions, whole: float) -> np.ndarray:
-    if isinstance(angles, int) and not isinstance(angles, bool):
-        if angles < 1:
-            raise ValueError(f"directions: expected at least 2, got {angles}")
+def _angles(angles: Directions, argument: str, whole: float = 360.0) -> np.ndarray:
+    if is_index(angles):
+        if not 1 <= angles <= _MOST_ANGLES:
+            raise ValueError(
+                f"{argument}: expected how many, 2 to {_MOST_ANGLES}, or a list of angles in "
+                f"degrees, got {angles}"
+            )
         return np.arange(angles) * (whole / angles)
-    return np.atleast_1d(np.asarray(angles, dtype=np.float64))
+    return np.atleast_1d(angles)
 
 
 def _experiment(
@@ -472,13 +483,14 @@ def _experiment(
     centred: bool = False,
 ) -> Experiment:
     """Return an experiment whose axes are the builder's arguments; one number alone is held."""
+    _check_settings(builder, varied, fixed, centred=centred)
     axes = []
     held = {name: value for name, value in fixed.items() if value is not None}
     for axis_name, values in varied.items():
         if values is None:
             continue
         if np.ndim(values) == 0:
-            held[_ARGUMENT.get(axis_name, axis_name)] = float(values)
+            held[_ARGUMENT.get(axis_name, axis_name)] = real_number(values, axis_name)
         elif axis_name in _OF_SCREEN:
             axes.append(spatial_axis(axis_name, values))
         else:
@@ -491,9 +503,42 @@ def _experiment(
     return Experiment(name, title, tuple(axes), build, polar, centred, dict(held))
 
 
+def _check_settings(
+    builder: Callable[..., ArtificialStimulus],
+    varied: dict[str, Any],
+    fixed: dict[str, Any],
+    *,
+    centred: bool,
+) -> None:
+    """Refuse settings that the builder does not know, or that an axis would overrule."""
+    taken = {_ARGUMENT.get(name, name) for name, values in varied.items() if values is not None}
+    known = [name for name in inspect.signature(builder).parameters if name != "screen_or_model"]
+    for name in fixed:
+        if name in taken:
+            raise TypeError(f"{name}: it is varied in this experiment, and cannot be held as well")
+        if name not in known:
+            raise TypeError(unknown_name("settings", name, known, "setting"))
+    if centred and "centre" in fixed:
+        raise TypeError(
+            "centre: each neuron sees this experiment on its own receptive field; give places to "
+            "sweep(..., centres=...)"
+        )
+
+
+def _check_signs(polarities: Values, contrast: float) -> np.ndarray:
+    """Return polarities, after a check that they are signs and the contrast has none."""
+    if not 0 < (given := real_number(contrast, "contrast")) <= 1:
+        raise ValueError(f"contrast: expected a number in (0, 1], got {given:g}")
+    signs = np.atleast_1d(polarities)
+    if signs.dtype.kind in "fiu" and not np.isin(signs, POLARITIES).all():
+        raise ValueError(f"polarities: expected 1 (bright) and -1 (dark), got {signs.tolist()}")
+    return signs
+
+
 def _signed(
     builder: Callable[..., ArtificialStimulus],
 ) -> Callable[..., ArtificialStimulus]:
+    @functools.wraps(builder)
     def build(
         screen: Screen, *, polarity: float, contrast: float, **arguments: Any
     ) -> ArtificialStimulus:
@@ -502,6 +547,7 @@ def _signed(
     return build
 
 
+@functools.wraps(stimuli.drifting_grating)
 def _drifting_by_orientation(
     screen: Screen, *, orientation: float, **arguments: Any
 ) -> ArtificialStimulus:

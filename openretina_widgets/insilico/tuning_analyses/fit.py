@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from openretina_widgets.insilico.tuning_analyses.least_squares import Model, least_squares_batched
+from openretina_widgets.insilico.least_squares import Model, least_squares_batched
 from openretina_widgets.insilico.tuning_analyses.measure import (
     MISSING,
     ROUNDING,

@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from openretina_widgets.insilico.least_squares import (
+    Solution,
+    least_squares_batched,
+)
 from openretina_widgets.insilico.tuning_analyses.circular_fits import fit_von_mises
 from openretina_widgets.insilico.tuning_analyses.fit import (
     RESPONSE_UNIT,
@@ -20,10 +24,6 @@ from openretina_widgets.insilico.tuning_analyses.fit import (
     solve,
 )
 from openretina_widgets.insilico.tuning_analyses.indices import resting_response, tuning_along
-from openretina_widgets.insilico.tuning_analyses.least_squares import (
-    Solution,
-    least_squares_batched,
-)
 from openretina_widgets.insilico.tuning_analyses.measure import per_neuron
 
 __all__ = [
@@ -297,7 +297,8 @@ def fit_area_summation(
         kc, ks, sigma, ratio_found = solved.parameters[:, 1:].T
         flat = poor | {"no surround": ks <= 0.01 * kc}
         outer = flat | {"wider than the largest spot": sigma * ratio_found > d.max()}
-        tied = poor | {"centre and surround cannot be told apart": ratio_found <= 1.05}
+        near = (ratio_found <= 1.05) & (ks > 0.01 * kc)
+        tied = poor | {"centre and surround cannot be told apart": near}
     names = {"centre_gain": RESPONSE_UNIT, "surround_gain": RESPONSE_UNIT}
     return finish(
         "area summation",

@@ -35,6 +35,7 @@ from openretina_widgets.insilico.tuning_analyses.selectivity import (
     motion_orientation,
     orientation_selectivity,
 )
+from openretina_widgets.insilico.tuning_analyses.signal import response_quality
 
 __all__ = ["TuningAlong", "indices_of", "measures_of", "resting_response", "tuning_along"]
 
@@ -135,6 +136,7 @@ def measures_of(curves: Any) -> dict[str, Measure]:
       entries ``(what, start, stop)`` of ``settings["events"]``, in response frames, whose words
       begin with ``"ON step"`` (brighter) and ``"OFF step"`` (darker).
     - F1 and F0: F1/F0 at the best condition. More than two conditions: lifetime sparseness.
+    - Repeats: response quality, of the windowed means over conditions in place of frames.
     """
     found: dict[str, Measure] = {}
     names = [axis.name for axis in curves.axes]
@@ -177,6 +179,10 @@ def measures_of(curves: Any) -> dict[str, Measure]:
     flat = _flat(curves)
     if len(flat) > 2:
         found["lifetime_sparseness"] = sparseness(flat)
+    repeats = getattr(curves, "repeats", None)
+    if repeats is not None and len(flat) > 1:
+        each = np.asarray(repeats, dtype=np.float64)
+        found["response_quality"] = response_quality(each.reshape(len(each), *flat.shape))
     return found
 
 

@@ -137,6 +137,11 @@ def divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
 
 
+def within_turn(angle: float, period: float) -> float:
+    """Return 0 for an angle that whole degrees would write as a whole turn, such as 359.8."""
+    return 0.0 if period - 0.5 <= angle <= period else angle
+
+
 def magnitude(values: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Return the largest magnitude of each neuron's responses and rest, what rounding scales by."""
     size = np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +15,7 @@ from torch import nn
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialStimulus
-from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.errors import OutOfMemory, check_positive, unknown_name
 from openretina_widgets.insilico.tuning_analyses.batches import Room, grouped, run_batch
 from openretina_widgets.insilico.tuning_analyses.controls import (
     BLANK,
@@ -26,6 +27,7 @@ from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
 from openretina_widgets.insilico.tuning_analyses.noise import NOISE
 from openretina_widgets.insilico.tuning_analyses.recording import Recording
+from openretina_widgets.memory import free_memory
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
@@ -90,6 +92,10 @@ def sweep(model: RetinaModel | nn.Module, experiment: Experiment, **settings: An
     >>> curves.responses.shape
     (8, 84)
     """
+    known = [*inspect.signature(sweep_steps).parameters][2:]
+    for name in settings:
+        if name not in known:
+            raise TypeError(unknown_name("sweep", name, known, "setting"))
     steps = sweep_steps(model, experiment, **settings)
     while True:
         try:
@@ -225,7 +231,9 @@ def prepared(
     screen = Screen.of(face)
     suited = experiment.on(screen)
     # Built once here, so that what the screen cannot show is refused before the first step.
-    suited.stimulus(screen, **suited.conditions()[0])
+    example = suited.stimulus(screen)
+    face.check_stimulus(example.batch)
+    _check_room(suited, len(chosen), len(example) - face.lag, int(repeats))
     places, about_places = _places(face, session, chosen, screen, suited, centres, seed)
     linear = face.cell_types(session).get(LINEAR, []) if LINEAR in asked else []
     recording = Recording(
@@ -244,6 +252,18 @@ def prepared(
         notes=about_places,
     )
     return recording, Room.of(face.device, memory_mb, batch)
+
+
+def _check_room(experiment: Experiment, neurons: int, frames: int, repeats: int) -> None:
+    """Refuse more conditions than the memory holds the responses of."""
+    needed = len(experiment) * neurons * (4 * frames + 8 * (4 + repeats))
+    if needed > (free := free_memory()):
+        raise OutOfMemory(
+            f"experiment: the responses of {neurons} neurons in {len(experiment)} conditions take "
+            f"about {needed / 2**30:.3g} GB, more than the {free / 2**30:.3g} GB that are free; "
+            f"take at most {int(free // (needed / len(experiment)))} conditions, or fewer neurons "
+            "or repeats"
+        )
 
 
 def _steps(recording: Recording, room: Room) -> SweepSteps:
@@ -315,6 +335,7 @@ def _showings(
     for index, condition in zip(indices, experiment.conditions(), strict=True):
         for columns, where in groups:
             stimulus = experiment.stimulus(recording.screen, **condition, **where)
+            recording.model.check_stimulus(stimulus.batch)
             yield _Showing(index, stimulus, columns, "")
             for control in shown:
                 version = shown_as(stimulus, control, recording.seed)
@@ -373,7 +394,12 @@ def _places(
             f"{neurons[int(lost.argmax())]}: they see the stimuli in the middle of the screen"
         )
         return np.where(lost[:, None], 0.0, found), (note,)
-    places = np.asarray(centres, dtype=np.float64)
+    try:
+        places = np.asarray(centres, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"centres: expected (x, y) for each of {len(neurons)} neurons, got {centres!r}"
+        ) from None
     if places.shape != (len(neurons), 2):
         raise ValueError(
             f"centres: expected (x, y) for each of {len(neurons)} neurons, got shape {places.shape}"

@@ -67,6 +67,21 @@ function fill(canvas, colour) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+/** What stands for undefined: a grey hatch. */
+function hatchOf(/** @type {CanvasRenderingContext2D} */ context) {
+  const cell = makeElement("canvas", "", { width: 6, height: 6 });
+  fill(cell, (x, y) => ((x + y) % 6 < 3 ? 0xff8e8e8e : 0xffb0b0b0));
+  return context.createPattern(cell, "repeat");
+}
+
+/** Listen to a model; the returned function ends it. */
+function listen(/** @type {Model} */ model, callbacks) {
+  for (const [name, callback] of Object.entries(callbacks)) model.on(name, callback);
+  return () => {
+    for (const [name, callback] of Object.entries(callbacks)) model.off(name, callback);
+  };
+}
+
 /** Call back when JupyterLab has changed its theme; the returned function ends it. */
 function watchTheme(/** @type {() => void} */ callback) {
   const observer = new MutationObserver(callback);

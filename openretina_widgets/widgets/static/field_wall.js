@@ -1,6 +1,6 @@
 // A wall of small images. Python decides limits and colours; this module paints what is in view,
-// scrolls, and tells which neurons are chosen. It follows the text of canvas.js, which has the
-// functions that are not defined here.
+// scrolls, and tells which neurons are chosen. It follows the texts of canvas.js and live_canvas.js,
+// which have what is not defined here.
 
 /**
  * What is shown, as FieldWall._encoded makes it; `data` holds the indices of `frames`.
@@ -45,13 +45,11 @@ function gridOf(/** @type {Content} */ { shape }, /** @type {number} */ tile, wi
   return { scale, picture, inner, pitchX, pitchY, across, down, total: down * pitchY + GAP };
 }
 
-class Wall {
+class Wall extends LiveView {
   /** @param {Model} model @param {HTMLElement} el @param {Shared} shared */
   constructor(model, el, shared) {
-    Object.assign(this, { model, shared, id: Math.random().toString(36).slice(2) });
-    this.animation = this.painted = 0;
-    this.paintedFrame = shared.frame;
-    this.answered = shared.asked;
+    super(model, shared);
+    this.animation = 0;
     this.hovered = this.cursor = -1; // positions on the wall
     this.removed = new AbortController();
     this.atlas = document.createElement("canvas");
@@ -60,7 +58,7 @@ class Wall {
     el.append(this.root);
     this.listen();
     this.build();
-    model.send({ event: "open", view: this.id, version: shared.content.version });
+    this.announce(shared.content.version);
   }
 
   /** @returns {Content} */
@@ -421,23 +419,8 @@ class Wall {
   }
 
   hatch(context) {
-    if (!this.pattern) {
-      const cell = makeElement("canvas", "", { width: 6, height: 6 });
-      fill(cell, (x, y) => ((x + y) % 6 < 3 ? 0xff8e8e8e : 0xffb0b0b0));
-      this.pattern = context.createPattern(cell, "repeat");
-    }
+    this.pattern ??= hatchOf(context);
     return this.pattern;
-  }
-
-  /** Tell Python that the newest live images are on the screen, if it asked. */
-  acknowledge() {
-    const { frame, asked } = this.shared;
-    if (frame === this.paintedFrame) return;
-    this.paintedFrame = frame;
-    this.painted += 1;
-    if (asked === this.answered) return;
-    this.answered = asked;
-    this.model.send({ event: "painted", view: this.id, frame, painted: this.painted });
   }
 
   remove() {
@@ -446,25 +429,12 @@ class Wall {
     cancelAnimationFrame(this.animation);
     this.observer.disconnect();
     this.leaveTheme();
-    this.shared.views.delete(this);
     for (const canvas of [this.atlas, ...this.root.querySelectorAll("canvas")]) {
       canvas.width = canvas.height = 0;
     }
     this.root.remove();
-    try {
-      this.model.send({ event: "close", view: this.id });
-    } catch {
-      // The widget was closed, or the kernel is gone: there is nobody to tell.
-    }
+    this.takeLeave();
   }
-}
-
-/** Listen to a model; the returned function ends it. */
-function listen(/** @type {Model} */ model, callbacks) {
-  for (const [name, callback] of Object.entries(callbacks)) model.on(name, callback);
-  return () => {
-    for (const [name, callback] of Object.entries(callbacks)) model.off(name, callback);
-  };
 }
 
 /** Called once a model: its views share the newest content, live or not. */
@@ -495,16 +465,7 @@ export default () => {
     return listen(model, { "change:_content": onContent, "msg:custom": onMessage });
   }
 
-  function render({ model, el, signal }) {
-    const view = new Wall(model, el, shared);
-    shared.views.add(view);
-    const names = TRAITS.map((name) => [`change:${name}`, () => view.build()]);
-    names.push(["change:selected", () => view.follow()]);
-    const stop = listen(model, Object.fromEntries(names));
-    const remove = () => [stop(), view.remove()];
-    signal?.addEventListener("abort", remove, { once: true });
-    return remove;
-  }
-
-  return { initialize, render };
+  return liveModule(shared, initialize, (...given) => new Wall(...given), TRAITS, (view) => ({
+    "change:selected": () => view.follow(),
+  }));
 };

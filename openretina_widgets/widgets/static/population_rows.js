@@ -5,7 +5,7 @@
  * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
  *   off: Function}} Model
  * @typedef {{name: string, title: string, unit: string, meaning: string, kind: "number" | "text",
- *   at: number, digits: number, names?: string[], styles?: [string, string][]}} Column
+ *   period: number, at: number, digits: number, names?: string[], styles?: [string, string][]}} Column
  * @typedef {{count: number, columns: Column[], reasons: string[], neurons: Int32Array,
  *   numbers: Float32Array, codes: Uint16Array, why: Uint16Array, rowOf: Map<number, number>}} Rows
  */
@@ -55,7 +55,8 @@ function cellOf(/** @type {Rows} */ rows, /** @type {Column} */ column, /** @typ
   const number = numberAt(rows, column, row);
   if (column.name === "neuron") return [String(number), ""];
   if (Number.isNaN(number)) return ["–", rows.reasons[rows.why[column.at * rows.count + row]]];
-  return [figure(number, column.digits), ""];
+  const text = figure(number, column.digits);
+  return [column.period && Number(text) === column.period ? "0" : text, ""]; // a whole turn
 }
 
 /** Digits after the point that the numbers of a column deserve: about three that count. */

@@ -440,7 +440,7 @@ function render({ model, el }) {
   legend.addEventListener("click", legendClicked);
   toolbox.addEventListener("click", toolChosen);
   for (const { choice } of choices) choice.addEventListener("change", chosen);
-  for (const [event, callback] of Object.entries(events)) model.on(event, callback);
+  const stopListening = listen(model, events);
   const observer = new ResizeObserver(resize.ask);
   plot.style.height = `${model.get("height")}px`;
   observer.observe(plot);
@@ -448,7 +448,7 @@ function render({ model, el }) {
   return () => {
     observer.disconnect();
     for (const { stop } of [resize, repaint, replace]) stop();
-    for (const [event, callback] of Object.entries(events)) model.off(event, callback);
+    stopListening();
     Object.assign(canvas, { width: 0, height: 0 });
     el.replaceChildren();
   };

@@ -284,7 +284,7 @@ function render({ model, el }) {
   grid.addEventListener("scroll", scrolled.ask, { passive: true });
   const observer = new ResizeObserver(scrolled.ask); // a hidden tab has no height until opened
   observer.observe(grid);
-  for (const [event, callback] of Object.entries(events)) model.on(event, callback);
+  const stopListening = listen(model, events);
   drawHead();
   resized();
   list();
@@ -292,7 +292,7 @@ function render({ model, el }) {
     observer.disconnect();
     scrolled.stop();
     relist.stop();
-    for (const [event, callback] of Object.entries(events)) model.off(event, callback);
+    stopListening();
     el.replaceChildren();
   };
 }

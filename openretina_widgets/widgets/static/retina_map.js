@@ -42,7 +42,7 @@ class RetinaMap {
     this.note = make("div", "note");
     this.note.setAttribute("aria-live", "polite");
     this.frame = make("div", "frame", {}, this.canvas, this.message);
-    this.root = make("div", "", { className: "orw-map" }, this.title, this.frame, this.note);
+    this.root = make("div", "", { className: "orw-map orw-retina" }, this.title, this.frame, this.note);
     el.append(this.root);
     this.listen();
     this.build();
@@ -228,7 +228,7 @@ class RetinaMap {
   paintImage(context) {
     if (!this.hasImage) return;
     const { width, height } = this.plot;
-    context.fillStyle = "#9f9f9f"; // undefined pixels are transparent
+    context.fillStyle = hatchOf(context); // undefined pixels are transparent
     context.fillRect(MARGIN.left, MARGIN.top, width, height);
     context.imageSmoothingEnabled = false;
     context.drawImage(this.picture, MARGIN.left, MARGIN.top, width, height);
@@ -287,7 +287,7 @@ class RetinaMap {
       context.fillText(numeral(value), x + BAR.width + 6, MARGIN.top + part * height);
     }
     context.textBaseline = "alphabetic";
-    context.fillText(this.model.get("unit"), x, MARGIN.top + height + 20);
+    context.fillText(this.model.get("unit"), x, MARGIN.top + height + 38); // clear of the ticks
     strip.width = 0;
   }
 
@@ -351,14 +351,11 @@ export default {
   render({ model, el, signal }) {
     const view = new RetinaMap(model, el);
     const again = () => view.build();
-    const chosen = () => [view.tell(), view.schedule()];
-    for (const name of TRAITS) model.on(`change:${name}`, again);
-    model.on("change:selected", chosen);
-    const remove = () => {
-      for (const name of TRAITS) model.off(`change:${name}`, again);
-      model.off("change:selected", chosen);
-      view.remove();
-    };
+    const stop = listen(model, {
+      ...Object.fromEntries(TRAITS.map((name) => [`change:${name}`, again])),
+      "change:selected": () => [view.tell(), view.schedule()],
+    });
+    const remove = () => [stop(), view.remove()];
     signal?.addEventListener("abort", remove, { once: true });
     return remove;
   },

@@ -1,6 +1,6 @@
 // A movie player for stimuli. Python decides limits and colours; this module looks the colours up,
 // paints and plays. Playback stays here; Python is only told of live pictures that it asks about (see transport.py).
-// It follows the text of canvas.js, which has the functions that are not defined here.
+// It follows the texts of canvas.js and live_canvas.js, which have what is not defined here.
 
 /**
  * What is shown, as encode_movie in movie.py makes it; `data` holds the indices of `frames`, and is
@@ -165,15 +165,13 @@ function makeTicks(/** @type {number} */ nFrames, /** @type {number} */ frameRat
   });
 }
 
-class View {
+class View extends LiveView {
   /** @param {Model} model @param {HTMLElement} el @param {Shared} shared */
   constructor(model, el, shared) {
-    Object.assign(this, { model, shared, id: Math.random().toString(36).slice(2) });
+    super(model, shared);
     this.position = 0; // in frames; its whole part is the frame that is shown
     this.playing = this.started = false;
-    this.animation = this.waiting = this.timeShown = this.lastTick = this.painted = 0;
-    this.paintedFrame = shared.frame; // the newest live picture that this view has drawn
-    this.answered = shared.asked;
+    this.animation = this.waiting = this.timeShown = this.lastTick = 0;
     this.removed = new AbortController();
     this.root = make("div", "", { tabIndex: 0, className: "orw-player" });
     this.root.setAttribute("role", "group");
@@ -188,7 +186,7 @@ class View {
     el.append(this.root);
     this.listen();
     this.build();
-    model.send({ event: "open", view: this.id, version: shared.movie.version });
+    this.announce(shared.movie.version);
   }
 
   /** @returns {Movie} */
@@ -235,7 +233,7 @@ class View {
     this.playback.hidden = this.timing.hidden = movie.shape[1] === 1;
     this.position = Math.min(this.position, this.last + 0.999);
     // A live picture mostly changes the pixels alone, and every touched label costs a layout.
-    const scale = JSON.stringify([movie.limits, movie.undefined, empty]);
+    const scale = JSON.stringify([movie.limits, movie.undefined, empty, movie.shape[1]]);
     if (scale !== this.scale) {
       this.scale = scale;
       this.describe();
@@ -402,17 +400,6 @@ class View {
     for (const { canvas, name } of this.panels) canvas.setAttribute("aria-label", name + when);
   }
 
-  /** Tell Python that the newest live picture is on the screen, if it asked. */
-  acknowledge() {
-    const { frame, asked } = this.shared;
-    if (frame === this.paintedFrame) return;
-    this.paintedFrame = frame;
-    this.painted += 1;
-    if (asked === this.answered) return;
-    this.answered = asked;
-    this.model.send({ event: "painted", view: this.id, frame, painted: this.painted });
-  }
-
   /** Give the memory of the canvases back. */
   free() {
     for (const canvas of this.root.querySelectorAll("canvas")) canvas.width = canvas.height = 0;
@@ -423,23 +410,10 @@ class View {
     this.removed.abort();
     cancelAnimationFrame(this.animation);
     clearTimeout(this.waiting);
-    this.shared.views.delete(this);
     this.free();
     this.root.remove();
-    try {
-      this.model.send({ event: "close", view: this.id });
-    } catch {
-      // The widget was closed, or the kernel is gone: there is nobody to tell.
-    }
+    this.takeLeave();
   }
-}
-
-/** Listen to a model; the returned function ends it. */
-function listen(/** @type {Model} */ model, callbacks) {
-  for (const [name, callback] of Object.entries(callbacks)) model.on(name, callback);
-  return () => {
-    for (const [name, callback] of Object.entries(callbacks)) model.off(name, callback);
-  };
 }
 
 /** Called once a model: its views share the newest content, live or not. */
@@ -468,15 +442,5 @@ export default () => {
     return listen(model, { "change:_content": onContent, "msg:custom": onMessage });
   }
 
-  function render({ model, el, signal }) {
-    const view = new View(model, el, shared);
-    shared.views.add(view);
-    const names = LAYOUT_TRAITS.map((name) => [`change:${name}`, () => view.build()]);
-    const stop = listen(model, Object.fromEntries(names));
-    const remove = () => [stop(), view.remove()];
-    signal?.addEventListener("abort", remove, { once: true });
-    return remove;
-  }
-
-  return { initialize, render };
+  return liveModule(shared, initialize, (...given) => new View(...given), LAYOUT_TRAITS);
 };

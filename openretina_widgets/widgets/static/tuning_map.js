@@ -1,7 +1,7 @@
 // Responses to a grid of two parameters as coloured cells, one map a neuron, each with its bar.
 // Python decides numbers, limits, colours and words; this module draws them as SVG, which follows
 // the colours of the page, and tells Python which cell was chosen.
-// It follows the text of canvas.js, which has the functions that are not defined here.
+// It follows the texts of canvas.js and svg_plot.js, which have what is not defined here.
 
 /**
  * `edges` has the two ends of each value's cell; a cell is `index along x * y.values.length + index
@@ -15,46 +15,10 @@
  *   off: Function}} Model
  */
 
-const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 66, right: 96, top: 28, bottom: 48 };
 const BAR = { gap: 16, width: 14, steps: 85 };
 const NARROW = 560; // CSS pixels, below which maps are one below the other
 const SMALL = 0.85; // height of one of several maps
-
-/** An element of a drawing. @returns {any} */
-function draw(/** @type {string} */ tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
-  node.append(...children);
-  return node;
-}
-
-const text = (words, attributes) => {
-  const node = draw("text", attributes);
-  node.textContent = words;
-  return node;
-};
-
-const at = (/** @type {number} */ number) => number.toFixed(1);
-
-/** A tick's label: 0.625 stays what it is. */
-const tickWords = (/** @type {number} */ number) =>
-  String(Number(number.toPrecision(5))).replace("-", "−");
-
-/** Values whose labels do not touch; `room` is what one takes. */
-function spaced(/** @type {number[]} */ values, place, room) {
-  let end = -Infinity;
-  return values
-    .map((value) => [place(value), value])
-    .sort(([a], [b]) => a - b)
-    .filter(([spot, value]) => {
-      const half = room(value) / 2;
-      if (spot - half < end) return false;
-      end = spot + half;
-      return true;
-    })
-    .map(([, value]) => value);
-}
 
 /** Where a map is drawn: `left`, `top` and `side` of its square. */
 function boxes(/** @type {number} */ n, /** @type {number} */ width, /** @type {number} */ height) {
@@ -158,65 +122,22 @@ function greyNodes(scales, { left, top, side }) {
   ];
 }
 
-class MapView {
+class MapView extends SvgPlot {
   /** @param {Model} model @param {HTMLElement} el */
   constructor(model, el) {
-    this.model = model;
-    this.removed = new AbortController();
-    this.hovered = null;
+    super(model, el, "orw-map");
     this.frames = [];
-    this.root = makeElement("div", "orw-map", { tabIndex: 0 });
-    this.root.setAttribute("role", "group");
-    this.root.dataset.lmSuppressShortcuts = "true";
-    this.title = makeElement("div", "orw-map-title");
-    this.stage = makeElement("div", "orw-map-stage");
-    this.message = makeElement("div", "orw-map-message");
-    this.drawing = draw("svg", { role: "img" });
-    this.stage.append(this.drawing, this.message);
-    this.note = makeElement("div", "orw-map-note");
-    this.readout = makeElement("div", "orw-map-readout");
-    this.readout.setAttribute("role", "status");
-    this.root.append(this.title, this.stage, this.note, this.readout);
-    el.append(this.root);
-    const { signal } = this.removed;
-    const on = (node, name, act) => node.addEventListener(name, act, { signal });
-    on(this.drawing, "click", (event) => this.choose(this.under(event)));
-    on(this.drawing, "pointermove", (event) => this.hover(this.under(event)));
-    on(this.drawing, "pointerleave", () => this.hover(null));
-    on(this.root, "keydown", (event) => this.onKey(event));
-    this.watcher = new ResizeObserver(() => this.schedule());
-    this.watcher.observe(this.stage);
-    this.schedule();
   }
-
-  /** @returns {Content} */
-  get content() { return this.model.get("_content"); }
 
   /** Whether a cell has a response, and can be chosen. */
   knows(/** @type {number | null} */ cell) {
     return cell !== null && this.content.maps.some((map) => map.values[cell] != null);
   }
 
-  schedule() {
-    if (this.animation || this.removed.signal.aborted) return;
-    this.animation = requestAnimationFrame(() => {
-      this.animation = 0;
-      this.paint();
-    });
-  }
-
   paint() {
     const { model, content } = this;
     const { x, y, maps, unit } = content;
-    say(this.title, model.get("title"));
-    this.title.hidden = !model.get("title");
-    say(this.note, content.note);
-    const empty = !maps.some((map) => map.limits);
-    say(this.message, empty ? model.get("placeholder") : "");
-    const words = empty ? model.get("placeholder") : content.words;
-    for (const node of [this.root, this.drawing]) {
-      node.setAttribute("aria-label", `${model.get("title") || "Responses"}: ${words}`);
-    }
+    this.describe("Responses", !maps.some((map) => map.limits));
     const width = this.stage.clientWidth;
     const found = boxes(Math.max(1, maps.length), width, model.get("height"));
     this.stage.style.height = `${found.height}px`;
@@ -242,12 +163,8 @@ class MapView {
         ));
       });
     }
-    const size = { width, height: found.height, viewBox: `0 0 ${width} ${found.height}` };
-    for (const [name, value] of Object.entries(size)) this.drawing.setAttribute(name, String(value));
     this.guide = draw("g");
-    this.drawing.replaceChildren(...nodes, this.guide);
-    this.mark();
-    this.root.dataset.version = String(content.version);
+    this.redraw(width, found.height, [...nodes, this.guide]);
   }
 
   /** Show which cell is chosen, and which the pointer is at. */
@@ -293,18 +210,6 @@ class MapView {
     return null;
   }
 
-  hover(/** @type {number | null} */ cell) {
-    if (cell === this.hovered) return;
-    this.hovered = cell;
-    this.mark();
-  }
-
-  choose(/** @type {number | null} */ cell) {
-    if (cell === null || cell === this.model.get("clicked")) return;
-    this.model.set("clicked", cell);
-    this.model.save_changes();
-  }
-
   onKey(/** @type {KeyboardEvent} */ event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { x, y } = this.content;
@@ -336,30 +241,6 @@ class MapView {
       if (this.knows(i * n + j)) return i * n + j;
     }
   }
-
-  remove() {
-    if (this.removed.signal.aborted) return;
-    this.removed.abort();
-    this.watcher.disconnect();
-    cancelAnimationFrame(this.animation);
-    this.root.remove();
-  }
 }
 
-function render({ model, el, signal }) {
-  const view = new MapView(model, el);
-  const names = ["_content", "title", "height", "placeholder", "clicked"].map((n) => `change:${n}`);
-  const ask = () => view.schedule();
-  const chosen = () => view.hover(null); // what was just chosen is in the words, not the pointer
-  for (const name of names) model.on(name, ask);
-  model.on("change:clicked", chosen);
-  const remove = () => {
-    for (const name of names) model.off(name, ask);
-    model.off("change:clicked", chosen);
-    view.remove();
-  };
-  signal?.addEventListener("abort", remove, { once: true });
-  return remove;
-}
-
-export default { render };
+export default moduleOf((model, el) => new MapView(model, el));

@@ -1,7 +1,7 @@
 // Curves of several neurons, on straight axes or around a circle, and their traces over time.
 // Python decides numbers, limits, ticks, colours and words; this module draws them as SVG, which
 // follows the colours of the page, and tells Python which condition was chosen.
-// It follows the text of canvas.js, which has the functions that are not defined here.
+// It follows the texts of canvas.js and svg_plot.js, which have what is not defined here.
 
 /**
  * One line. `values` belong to `x.values`; null is a gap. `preferred` is a place on the x axis.
@@ -16,11 +16,11 @@
  *   off: Function}} Model
  */
 
-const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 78, right: 18, top: 12, bottom: 52 };
 const LANDMARKS = 24; // CSS pixels above the plot for their names
 const ROW = 16; // CSS pixels, of a second row of them
 const CHARACTER = 7.2; // CSS pixels, of a tick's label
+const BETWEEN = 6; // CSS pixels between two labels
 const MARKERS = {
   circle: "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0z",
   square: "M-4.5,-4.5h9v9h-9z",
@@ -28,19 +28,8 @@ const MARKERS = {
   diamond: "M0,-6L6,0L0,6L-6,0z",
 };
 
-/** An element of a drawing. @returns {any} */
-function draw(/** @type {string} */ tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
-  node.append(...children);
-  return node;
-}
-
-/** A tick's label: 112.5 stays what it is. */
-const tickWords = (/** @type {number} */ number) =>
-  String(Number(number.toPrecision(5))).replace("-", "−");
-
-const at = (/** @type {number} */ number) => number.toFixed(1);
+/** What a tick's label takes. */
+const roomOf = (/** @type {number} */ tick) => CHARACTER * tickWords(tick).length + BETWEEN;
 
 /** A path through places; a null lifts the pen. */
 function pathThrough(/** @type {([number, number] | null)[]} */ places, closed = false) {
@@ -82,7 +71,7 @@ function namedInRows(/** @type {Content["landmarks"]} */ landmarks, within, widt
     const middle = (within(start) + within(stop)) / 2;
     const half = (CHARACTER * what.length) / 2;
     if (middle + half > width) return null;
-    const row = free.findIndex((end) => middle - half >= end + 6);
+    const row = free.findIndex((end) => middle - half >= end + BETWEEN);
     if (row < 0) return null;
     free[row] = middle + half;
     return row;
@@ -101,23 +90,6 @@ function round(/** @type {Content} */ { y }, width, height) {
   return { cx, cy, radius, out, place };
 }
 
-/** Ticks whose labels do not touch. */
-function spaced(/** @type {number[]} */ ticks, place, words) {
-  let end = -Infinity;
-  return ticks.filter((tick) => {
-    const half = (CHARACTER * words(tick).length) / 2;
-    if (place(tick) - half < end + 6) return false;
-    end = place(tick) + half;
-    return true;
-  });
-}
-
-const text = (words, attributes) => {
-  const node = draw("text", attributes);
-  node.textContent = words;
-  return node;
-};
-
 function straightAxes(/** @type {Content} */ content, frame, width, height) {
   const { x, y, shade, landmarks, baseline } = content;
   const { box, right, up, within, rows } = frame;
@@ -135,7 +107,7 @@ function straightAxes(/** @type {Content} */ content, frame, width, height) {
       class: "orw-curves-tick", x: box.left - 8, y: height, dy: "0.35em", "text-anchor": "end",
     }));
   }
-  for (const tick of spaced(x.ticks, right, tickWords)) {
+  for (const tick of spaced(x.ticks, right, roomOf)) {
     const d = `M${at(right(tick))},${box.bottom}v6`;
     nodes.push(draw("path", { class: "orw-curves-axis", d }));
     nodes.push(text(tickWords(tick), {
@@ -272,39 +244,13 @@ function preferredNodes(/** @type {Content} */ { kind, closed }, frame, /** @typ
   return [draw("path", { ...mark, d: `M${at(spot)},${box.bottom - 1}l-6,-11h12z` })];
 }
 
-class CurvesView {
+class CurvesView extends SvgPlot {
   /** @param {Model} model @param {HTMLElement} el */
   constructor(model, el) {
-    this.model = model;
-    this.removed = new AbortController();
-    this.hovered = null;
-    this.root = makeElement("div", "orw-curves", { tabIndex: 0 });
-    this.root.setAttribute("role", "group");
-    this.root.dataset.lmSuppressShortcuts = "true";
-    this.title = makeElement("div", "orw-curves-title");
+    super(model, el, "orw-curves");
     this.legend = makeElement("div", "orw-curves-legend");
-    this.stage = makeElement("div", "orw-curves-stage");
-    this.message = makeElement("div", "orw-curves-message");
-    this.drawing = draw("svg", { role: "img" });
-    this.stage.append(this.drawing, this.message);
-    this.note = makeElement("div", "orw-curves-note");
-    this.readout = makeElement("div", "orw-curves-readout");
-    this.readout.setAttribute("role", "status");
-    this.root.append(this.title, this.legend, this.stage, this.note, this.readout);
-    el.append(this.root);
-    const { signal } = this.removed;
-    const on = (node, name, act) => node.addEventListener(name, act, { signal });
-    on(this.drawing, "click", (event) => this.choose(this.nearest(event)));
-    on(this.drawing, "pointermove", (event) => this.hover(this.nearest(event)));
-    on(this.drawing, "pointerleave", () => this.hover(null));
-    on(this.root, "keydown", (event) => this.onKey(event));
-    this.watcher = new ResizeObserver(() => this.schedule());
-    this.watcher.observe(this.stage);
-    this.schedule();
+    this.stage.before(this.legend);
   }
-
-  /** @returns {Content} */
-  get content() { return this.model.get("_content"); }
 
   /** Conditions that can be chosen. */
   get known() {
@@ -313,29 +259,15 @@ class CurvesView {
     return x.values.map((_, i) => i).filter((i) => curves.some((curve) => curve.values[i] != null));
   }
 
-  schedule() {
-    if (this.animation || this.removed.signal.aborted) return;
-    this.animation = requestAnimationFrame(() => {
-      this.animation = 0;
-      this.paint();
-    });
-  }
-
   paint() {
     const { model, content } = this;
     const width = this.stage.clientWidth;
     const height = model.get("height");
     this.stage.style.height = `${height}px`;
-    say(this.title, model.get("title"));
-    this.title.hidden = !model.get("title");
-    say(this.note, content.note);
+    const values = content.curves.flatMap((curve) => curve.values);
+    this.describe("Curves", values.every((value) => value == null));
     this.note.hidden = !content.note;
     this.readout.hidden = !content.marks;
-    const empty = content.curves.every((curve) => curve.values.every((value) => value == null));
-    say(this.message, empty ? model.get("placeholder") : "");
-    const words = `${model.get("title") || "Curves"}: ${empty ? model.get("placeholder") : content.words}`;
-    this.root.setAttribute("aria-label", words);
-    this.drawing.setAttribute("aria-label", words);
     this.drawLegend();
     if (width < 60) return; // not laid out yet: the observer calls again
     const polar = content.kind === "polar";
@@ -350,13 +282,7 @@ class CurvesView {
     }
     const curves = [...content.curves].reverse().flatMap((c) => curveNodes(content, frame, c));
     this.guide = draw("g");
-    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) {
-      this.drawing.setAttribute(name, value);
-    }
-    this.drawing.replaceChildren(...axes, this.guide, ...curves, ...labels);
-    this.mark();
-    this.painted = performance.now();
-    this.root.dataset.version = String(content.version);
+    this.redraw(width, height, [...axes, this.guide, ...curves, ...labels]);
   }
 
   drawLegend() {
@@ -408,7 +334,7 @@ class CurvesView {
   }
 
   /** The condition nearest to the pointer. @returns {number | null} */
-  nearest(/** @type {MouseEvent} */ event) {
+  under(/** @type {MouseEvent} */ event) {
     const { content, frame, known } = this;
     if (!known.length || !frame) return null;
     const bounds = this.drawing.getBoundingClientRect();
@@ -426,18 +352,6 @@ class CurvesView {
     return known.reduce((best, i) => (distance(i) < distance(best) ? i : best));
   }
 
-  hover(/** @type {number | null} */ i) {
-    if (i === this.hovered || !this.frame) return;
-    this.hovered = i;
-    this.mark();
-  }
-
-  choose(/** @type {number | null} */ i) {
-    if (i === null || i === this.model.get("clicked")) return;
-    this.model.set("clicked", i);
-    this.model.save_changes();
-  }
-
   onKey(/** @type {KeyboardEvent} */ event) {
     const { key } = event;
     const { known } = this;
@@ -453,30 +367,6 @@ class CurvesView {
     this.choose(known[goals[key]]);
     event.preventDefault();
   }
-
-  remove() {
-    if (this.removed.signal.aborted) return;
-    this.removed.abort();
-    this.watcher.disconnect();
-    cancelAnimationFrame(this.animation);
-    this.root.remove();
-  }
 }
 
-function render({ model, el, signal }) {
-  const view = new CurvesView(model, el);
-  const names = ["_content", "title", "height", "placeholder", "clicked"].map((n) => `change:${n}`);
-  const ask = () => view.schedule();
-  const chosen = () => view.hover(null); // what was just chosen is in the words, not the pointer
-  for (const name of names) model.on(name, ask);
-  model.on("change:clicked", chosen);
-  const remove = () => {
-    for (const name of names) model.off(name, ask);
-    model.off("change:clicked", chosen);
-    view.remove();
-  };
-  signal?.addEventListener("abort", remove, { once: true });
-  return remove;
-}
-
-export default { render };
+export default moduleOf((model, el) => new CurvesView(model, el));

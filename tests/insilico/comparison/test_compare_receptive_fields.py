@@ -76,7 +76,7 @@ def test_pixels_outside_the_image_do_not_count_and_too_few_are_no_comparison():
         ({"measured_pixel_size": 5.0}, "pixel_size: not known of these fields"),
         ({"magnification": 0}, "magnification: expected a positive number, got 0"),
         ({"confidence": 2}, "confidence: expected a number between 0 and 1, got 2"),
-        ({"block": 0}, "block, resamples: expected at least 1, got 0"),
+        ({"block": 0}, "block: expected a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_input_is_answered_in_words(arguments, words):

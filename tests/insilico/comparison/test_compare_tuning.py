@@ -133,7 +133,7 @@ def test_what_cannot_be_compared_is_nan_and_says_why(measured, reason):
         ({"measured": (X, list("abcd"))}, "measured: expected numbers"),
         ({"neurons": 3}, "neurons: the curves hold neurons 0, not 3"),
         ({"confidence": 95}, "confidence: expected a number between 0 and 1, got 95"),
-        ({"resamples": 0}, "resamples: expected at least 1, got 0"),
+        ({"resamples": 0}, "resamples: expected a whole number of at least 1, got 0"),
         ({"log_x": True, "measured": ([-1, 2, 3], Y[:3])}, "log_x: expected positive values"),
         ({"curves": (X, Y[:2])}, "curves: expected x"),
     ],

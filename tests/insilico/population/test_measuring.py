@@ -134,9 +134,24 @@ def test_one_channel_and_silent_neurons():
             assert table.reason(column.name, 1)
 
 
+def test_half_of_the_largest_response_to_contrast():
+    """Its energy grows with the square of contrast and saturates at 0.3; a linear one never."""
+
+    class Saturating(torch.nn.Module):
+        def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+            energy = 2 * stimulus[:, 0, 2:].square().mean(dim=(2, 3))
+            return torch.stack([energy / (energy + 0.3**2), energy.sqrt()], dim=-1)
+
+    model = RetinaModel(Saturating(), input_shape=(1, 16, 16), stimulus_range=((-1.0, 1.0),))
+    table = orw.selectivity_table(model, measure=("contrast",))
+    assert table["c50"][0] == pytest.approx(0.3, abs=0.02)
+    assert np.isnan(table["c50"][1])
+    assert "below half of its maximum" in table.reason("c50", 1)
+
+
 def test_it_comes_back_from_a_file(table, tmp_path):
     again = orw.SelectivityTable.load(table.save(tmp_path / "population.npz"))
-    assert again.rows()[20] == table.rows()[20]
+    assert repr(again.rows()[20]) == repr(table.rows()[20])  # as text: NaN equals nothing
     assert again.settings == table.settings
     assert again.model == table.model
 

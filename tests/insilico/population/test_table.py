@@ -54,6 +54,13 @@ def test_reasons_go_with_their_neuron(table):
     assert ordered.where("dsi.isna()").reason("dsi", 3) == "no response above baseline"
 
 
+def test_a_whole_turn_is_none():
+    assert as_text(359.8, 360) == as_text(360.0, 360) == "0"
+    assert as_text(359.4, 360) == "359"
+    assert as_text(179.7, 180) == "0"
+    assert as_text(359.8) == "360"
+
+
 def test_query(table):
     found = table.where("dsi > 0.4 and preferred_size < 200")
     assert found.neurons == (7,)

@@ -9,6 +9,7 @@ import pytest
 
 from openretina_widgets import ReceptiveFields
 from openretina_widgets.insilico.receptive_fields import fit_spatial
+from openretina_widgets.insilico.receptive_fields.fits import _Grid
 
 MEASURED = (
     Path(__file__).resolve().parents[3].parent / "shared/data/dlgn_receptive_fields/dlgn_rf.npz"
@@ -39,6 +40,21 @@ def test_a_gaussian_is_found_as_it_was_made():
     np.testing.assert_allclose(fit.surround_index, 0, atol=1e-4)
     assert fit.reasons == ("", "")
     assert fit.converged.all()
+
+
+@pytest.mark.parametrize(
+    ("curve", "slope"), [("gaussian", "gaussian_slope"), ("difference", "difference_slope")]
+)
+def test_slopes_are_those_of_the_curves(curve, slope):
+    grid = _Grid(7, 5)
+    p = np.array(
+        [[1.2, 2.1, 3.3, -0.4, 0.3, -0.9, 0.8, 0.3], [-0.7, 1, 4, 0.2, -0.5, 0.1, 0.4, 0.6]]
+    )
+    p = p[:, : 6 if curve == "gaussian" else 8]
+    found = getattr(grid, slope)(p)
+    for k, step in enumerate(1e-6 * np.eye(p.shape[1])):
+        change = getattr(grid, curve)(p + step) - getattr(grid, curve)(p - step)
+        np.testing.assert_allclose(found[..., k], change / 2e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -67,6 +67,16 @@ def test_baden_index_needs_the_frames_from_the_onset_on():
     assert found["dsi_baden"] == pytest.approx([arc])
 
 
+def test_response_quality_comes_with_repeats():
+    axes, tuned = {"contrast": [0.2, 0.4, 0.8]}, np.array([[1.0], [2.0], [3.0]])
+    same = indices_of(curves(tuned, axes, repeats=np.stack([tuned, tuned])))
+    assert same["response_quality"] == pytest.approx([1.0])
+    other = np.stack([tuned, tuned[::-1]])  # their mean is flat
+    flat = indices_of(curves(tuned, axes, repeats=other))
+    assert flat["response_quality"] == pytest.approx([0.0])
+    assert "response_quality" not in indices_of(curves(tuned, axes))
+
+
 def test_p_comes_with_repeats():
     rng = np.random.default_rng(0)
     tuned = np.array([9.0, 1, 0, 1])[:, None] + [[0.0, 0.0]]

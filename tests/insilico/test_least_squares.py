@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit, least_squares
 
-from openretina_widgets.insilico.tuning_analyses.least_squares import least_squares_batched
+from openretina_widgets.insilico import least_squares as solver
+from openretina_widgets.insilico.least_squares import least_squares_batched
 
 X = np.linspace(-3, 3, 25)
 
@@ -148,6 +149,51 @@ def test_a_model_that_overflows_does_not_stop_the_others():
     starts = np.array([[[50.0], [0.1]]])
     found = least_squares_batched(model, np.tile(np.e * X, (2, 1)), starts)
     assert found.parameters[1, 0] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_valley_that_float32_does_not_resolve_is_left():
+    """Responses of a model that hardly answers: four points, of which noise is the larger part."""
+    octaves = np.log2([1.0, 2.0, 3.0, 5.0])
+
+    def bell(p: np.ndarray) -> np.ndarray:
+        return 0.8 + p[:, :1] * np.exp(-((octaves - p[:, 1:2]) ** 2) / (2 * p[:, 2:] ** 2))
+
+    y = 0.8 + 1e-6 * np.array([[-3.4, 0.6, -0.1, 5.9], [-4.4, 1.2, -0.2, 5.0]])
+    bounds = {"lower": [0, -2.3, 0.1], "upper": [0.008, 4.6, 7]}
+    begin = np.tile([8e-4, 2.3, 2.0], (1, 2, 1))
+    exact = least_squares_batched(bell, y, begin, precision=0.0, iterations=2000, **bounds)
+    rounded = least_squares_batched(bell, y, begin, **bounds)
+    assert rounded.converged.all()
+    assert rounded.iterations < 0.5 * exact.iterations
+    assert (rounded.cost - exact.cost < 1e-13 * (y**2).sum(axis=1)).all()
+
+
+def test_a_narrow_valley_is_followed_to_its_end(monkeypatch):
+    """Rosenbrock's, ten times as narrow."""
+
+    def valley(p: np.ndarray) -> np.ndarray:
+        return np.stack([100 * (p[:, 1] - p[:, 0] ** 2), 1 - p[:, 0]], axis=1)
+
+    def solved() -> solver.Solution:
+        begin = np.array([[[-1.2, 1.0]]])
+        return least_squares_batched(valley, np.zeros((1, 2)), begin, iterations=2000)
+
+    bent = solved()
+    monkeypatch.setattr(solver, "_BEND", 0.0)
+    straight = solved()
+    np.testing.assert_allclose([bent.parameters, straight.parameters], 1.0, atol=1e-6)
+    assert bent.iterations < 0.5 * straight.iterations
+
+
+def test_problems_in_blocks_are_those_together(monkeypatch):
+    y = gaussian(true_gaussians(7)) + 0.1 * np.random.default_rng(1).normal(size=(7, 25))
+    y[5, :23] = np.nan
+    lower = np.tile(WIDE, (7, 1))
+    whole = least_squares_batched(gaussian, y, starts(7), lower=lower)
+    monkeypatch.setattr(solver, "_BLOCK", 2 * 3 * 25 * 4)
+    parts = least_squares_batched(gaussian, y, starts(7), lower=lower)
+    for name in ("parameters", "covariance", "errors", "cost", "r_squared", "converged"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-9)
 
 
 @pytest.mark.parametrize(

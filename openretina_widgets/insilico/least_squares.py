@@ -1,7 +1,8 @@
 """Bounded least squares for many problems at once: Levenberg–Marquardt on arrays.
 
 Every problem has the same model and the same points, its own data and its own parameters. All
-problems and all their starts take their steps together; those that have converged leave.
+problems and all their starts take their steps together; those that have converged leave. Tuning
+curves and receptive fields are fitted by it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ import numpy as np
 __all__ = ["Solution", "least_squares_batched"]
 
 Model = Callable[[np.ndarray], np.ndarray]
+
+_EXACT = 1e-15  # residuals of this share of the data are rounding
+_AHEAD = 0.1  # of a step, to see how the residuals curve along it
+_BEND = 0.375  # most that the curvature may bend a step, of its length
+_FLOAT32 = 2.0**-24  # rounding of responses, relative
+_PATIENCE = 10  # steps
+_BLOCK = 2**22  # entries of a Jacobian at a time, 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +72,21 @@ def least_squares_batched(
     jacobian: Model | None = None,
     iterations: int = 200,
     tolerance: float = 1e-10,
+    precision: float = _FLOAT32,
 ) -> Solution:
     """Fit a model to many sets of data at once.
 
-    Levenberg–Marquardt (Marquardt 1963), the step projected on the bounds and a parameter held
-    for as long as it sits on a bound and the gradient pushes it out. The best of the starts of
-    each problem is returned.
+    Levenberg–Marquardt (Marquardt 1963), a step bent by how the residuals curve along it
+    (Transtrum & Sethna 2012), which follows narrow valleys, and projected on the bounds; a
+    parameter is held for as long as it sits on a bound and the gradient pushes it out. The best of
+    the starts of each problem is returned.
+
+    A start has converged when a step improves its cost by less than the share `tolerance`, and its
+    linear model promised no more; when the step moves every parameter by less than that share of
+    its scale; when the residuals are as good as orthogonal to every column of the Jacobian (Moré
+    1978); when nothing but rounding is left of them; or when 10 successive steps have each improved
+    the cost by less than that share of it, or than `precision` of the data, squared: a valley that
+    they do not resolve.
 
     Parameters
     ----------
@@ -86,8 +103,9 @@ def least_squares_batched(
     iterations
         Largest number of steps.
     tolerance
-        A start has converged when a step improves its cost by less than this share, or moves
-        every parameter by less than this share of its scale.
+        Relative, of cost and parameters.
+    precision
+        Relative rounding of the data; that of float32, in which models respond.
 
     Raises
     ------
@@ -108,6 +126,25 @@ def least_squares_batched(
     low, high = (np.broadcast_to(np.asarray(b, float), (n, n_parameters)) for b in (lower, upper))
     if not (low <= high).all():
         raise ValueError("lower: expected every bound to be at most the upper one")
+    together = max(1, _BLOCK // max(1, n_starts * data.shape[1] * n_parameters))
+    if n > together:
+        blocks = [slice(k, k + together) for k in range(0, n, together)]
+        return _joined(
+            [
+                least_squares_batched(
+                    model,
+                    data[block],
+                    first[:, block],
+                    lower=low[block],
+                    upper=high[block],
+                    jacobian=jacobian,
+                    iterations=iterations,
+                    tolerance=tolerance,
+                    precision=precision,
+                )
+                for block in blocks
+            ]
+        )
     weights = np.isfinite(data).astype(np.float64)
     problem = _Problem(
         model,
@@ -119,7 +156,7 @@ def least_squares_batched(
     )
     with np.errstate(all="ignore"):
         found, cost, done, steps = problem.descend(
-            first.reshape(-1, n_parameters), iterations, tolerance
+            first.reshape(-1, n_parameters), iterations, tolerance, precision
         )
         best = cost.reshape(n_starts, n).argmin(axis=0) * n + np.arange(n)
         parameters, cost, done = found[best], cost[best], done[best]
@@ -140,6 +177,15 @@ def least_squares_batched(
         at_bound,
         steps,
     )
+
+
+def _joined(parts: list[Solution]) -> Solution:
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Solution.__annotations__
+        if name != "iterations"
+    }
+    return Solution(**arrays, iterations=max(part.iterations for part in parts))
 
 
 def _r_squared(y: np.ndarray, weights: np.ndarray, cost: np.ndarray) -> np.ndarray:
@@ -178,69 +224,90 @@ class _Problem:
         return self.weights[rows][..., None] * np.stack(columns, axis=-1)
 
     def descend(
-        self, parameters: np.ndarray, iterations: int, tolerance: float
+        self, parameters: np.ndarray, iterations: int, tolerance: float, precision: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Return parameters, cost, which converged, and the number of steps."""
         found = np.clip(parameters, self.lower, self.upper)
-        everything = np.arange(len(found))
-        cost = _power(self.residuals(found, everything))
-        done = np.zeros(len(found), dtype=bool)
+        rows, step = np.arange(len(found)), 0
+        residual = self.residuals(found, rows)
+        cost = _power(residual)
+        size = _power(self.weights * self.y)
+        nothing = _EXACT**2 * size
+        done = cost <= nothing
         damping = np.full(len(found), 1e-3)
-        rows, step = everything, 0
-        # The normal equations of a row change only when its step was taken.
-        normal = np.zeros((len(found), found.shape[1], found.shape[1]))
-        gradient = np.zeros_like(found)
-        moved = np.ones(len(found), dtype=bool)
+        idle = np.zeros(len(found), dtype=int)
+        rows = rows[~done]
         for step in range(1, iterations + 1):  # noqa: B007
-            fresh = rows[moved[rows]]
-            if len(fresh):
-                slope = self.derivative(found[fresh], fresh)
-                residual = self.residuals(found[fresh], fresh)
-                normal[fresh] = slope.transpose(0, 2, 1) @ slope
-                gradient[fresh] = (residual[:, None, :] @ slope)[:, 0]
-            here = found[rows]
-            tried = self._step(here, normal[rows], gradient[rows], damping[rows], rows)
-            new_cost = _power(self.residuals(tried, rows))
-            better = new_cost < cost[rows]
-            gain = cost[rows] - new_cost
-            moves = (np.abs(tried - here) / (np.abs(here) + 1e-8)).max(axis=1)
-            finished = (better & (gain <= tolerance * cost[rows])) | (moves <= tolerance)
-            taken = rows[better]
-            found[taken], cost[taken] = tried[better], new_cost[better]
-            moved[rows] = better
-            damping[rows] = np.where(better, damping[rows] * 0.2, damping[rows] * 4.0)
-            np.clip(damping, 1e-12, None, out=damping)
-            done[rows] = finished | (damping[rows] > 1e12) | (cost[rows] == 0)
-            rows = rows[~done[rows]]
             if not len(rows):
                 break
+            before = cost[rows]
+            tried, predicted, steep = self._step(
+                found[rows], residual[rows], np.sqrt(before), damping[rows], rows
+            )
+            new = self.residuals(tried, rows)
+            new_cost = _power(new)
+            better = new_cost < before
+            gain = np.where(better, before - new_cost, 0.0)
+            moves = (np.abs(tried - found[rows]) / (np.abs(found[rows]) + 1e-8)).max(axis=1)
+            taken = rows[better]
+            found[taken], residual[taken] = tried[better], new[better]
+            cost[taken] = new_cost[better]
+            damping[rows] *= np.where(better, 0.2, 4.0)
+            np.clip(damping, 1e-12, None, out=damping)
+            little = tolerance * before
+            slow = gain <= np.maximum(little, precision**2 * size[rows])
+            idle[rows] += slow & better
+            idle[rows[better & ~slow]] = 0
+            done[rows] = (
+                (better & (gain <= little) & (predicted <= little))
+                | (moves <= tolerance)
+                | (steep <= 1e-3 * np.sqrt(tolerance))
+                | (damping[rows] > 1e12)
+                | (cost[rows] <= nothing[rows])
+                | (idle[rows] >= _PATIENCE)
+            )
+            rows = rows[~done[rows]]
         return found, cost, done, step
 
     def _step(
         self,
         here: np.ndarray,
-        normal: np.ndarray,
-        gradient: np.ndarray,
+        residual: np.ndarray,
+        length: np.ndarray,
         damping: np.ndarray,
         rows: np.ndarray,
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where to go, the gain that the linear model promises, and the largest cosine."""
         low, high = self.lower[rows], self.upper[rows]
-        held = ((here <= low) & (gradient > 0)) | ((here >= high) & (gradient < 0))
-        free = ~held
+        slope = self.derivative(here, rows)
+        normal = slope.transpose(0, 2, 1) @ slope
+        gradient = (residual[:, None, :] @ slope)[:, 0]
+        free = ~(((here <= low) & (gradient >= 0)) | ((here >= high) & (gradient <= 0)))
         diagonal = np.einsum("npp->np", normal)
         floor = 1e-12 * np.maximum(diagonal.max(axis=1, keepdims=True), 1e-300)
         # In units in which the diagonal is 1 the matrix is well scaled, whatever the parameters.
-        scale = 1 / np.sqrt(np.maximum(diagonal, floor))
+        scale = np.where(free, 1 / np.sqrt(np.maximum(diagonal, floor)), 0.0)
         matrix = normal * scale[:, :, None] * scale[:, None, :]
-        matrix *= free[:, :, None] & free[:, None, :]
+        target = -gradient * scale
         index = np.arange(here.shape[1])
-        matrix[:, index, index] = np.where(free, matrix[:, index, index] + damping[:, None], 1.0)
-        target = np.where(free, -gradient * scale, 0.0)
+        matrix[:, index, index] += np.where(free, damping[:, None], 1.0)
         usable = np.isfinite(matrix).all(axis=(1, 2)) & np.isfinite(target).all(axis=1)
-        matrix = np.where(usable[:, None, None], matrix, np.eye(here.shape[1]))
-        target = np.where(usable[:, None], target, 0.0)
-        solved = np.linalg.solve(matrix, target[..., None])[..., 0]
-        return np.clip(here + solved * scale, low, high)
+        matrix[~usable], target[~usable] = np.eye(here.shape[1]), 0.0
+        velocity = np.linalg.solve(matrix, target[..., None])[..., 0]
+        # |Jv|² + 2 damping |v|², what the linear model gains (Moré 1978).
+        predicted = (velocity * (target + damping[:, None] * velocity)).sum(axis=1)
+        steep = np.abs(target).max(axis=1) / length
+        # How the residuals curve along the step bends it (Transtrum & Sethna 2012): a narrow
+        # valley is followed, where straight steps would have to be short.
+        moved = velocity * scale
+        ahead = self.residuals(here + _AHEAD * moved, rows)
+        curving = (2 / _AHEAD) * ((ahead - residual) / _AHEAD - (slope @ moved[..., None])[..., 0])
+        bend = -(curving[:, None, :] @ slope)[:, 0] * scale
+        fine = np.isfinite(bend).all(axis=1, keepdims=True)
+        bend = np.linalg.solve(matrix, np.where(fine, bend, 0.0)[..., None])[..., 0] / 2
+        lengths = [(v**2).sum(axis=1, keepdims=True) for v in (bend, velocity)]
+        step = velocity + np.where(fine & (lengths[0] <= _BEND**2 * lengths[1]), bend, 0.0)
+        return np.clip(here + step * scale, low, high), predicted, steep
 
     def errors(
         self, parameters: np.ndarray, cost: np.ndarray, at_bound: np.ndarray
