@@ -60,7 +60,7 @@ _HOME = {
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
-_SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "widgets")
+_SUBPACKAGES = ("data_io", "export", "insilico", "jobs", "models", "widgets")
 
 __all__ = [
     "Job",
