@@ -62,7 +62,7 @@ _HOME = {
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
-_SUBPACKAGES = ("data_io", "insilico", "jobs", "models", "tutorials", "widgets")
+_SUBPACKAGES = ("data_io", "export", "insilico", "jobs", "models", "tutorials", "widgets")
 
 __all__ = [
     "Classroom",

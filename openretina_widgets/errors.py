@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = [
     "NotFetched",
+    "NotReproducible",
     "OutOfMemory",
     "Unreachable",
     "check_positive",
@@ -22,6 +23,10 @@ class OutOfMemory(MemoryError):
 
 class NotFetched(OSError):
     """A published model did not arrive; the message says why, and what to do."""
+
+
+class NotReproducible(ValueError):
+    """Code cannot make a result again; the message says what is missing, and what to do."""
 
 
 class Unreachable(NotFetched):

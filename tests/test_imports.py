@@ -14,7 +14,8 @@ import pytest
 import openretina_widgets
 
 ROOT = Path(openretina_widgets.__file__).parent
-# data_io, models -> insilico -> jobs, export -> widgets -> tutorials: the right imports the left.
+# data_io, models -> insilico -> jobs, drawing -> export -> widgets -> tutorials: the right imports
+# the left.
 RANK = {
     "errors": 0,
     "memory": 0,
@@ -22,9 +23,10 @@ RANK = {
     "models": 1,
     "insilico": 2,
     "jobs": 3,
-    "export": 3,
-    "widgets": 4,
-    "tutorials": 5,
+    "drawing": 3,
+    "export": 4,
+    "widgets": 5,
+    "tutorials": 6,
 }
 HEAVY = ("torch", "numpy", "scipy", "ipywidgets", "anywidget", "bqplot", "matplotlib", "IPython")
 NOT_IN_THE_ENGINE = ("ipywidgets", "anywidget", "bqplot", "matplotlib", "IPython", "traitlets")
@@ -101,6 +103,8 @@ def test_imports_point_one_way(path):
         ("models", "from ..data_io import artificial_stimuli"),
         ("errors", "from openretina_widgets.models import RetinaModel"),
         ("jobs", "import openretina_widgets.export as export"),
+        ("drawing", "from openretina_widgets.jobs import Job"),
+        ("export", "from openretina_widgets.widgets.stimulus_player import StimulusPlayer"),
     ],
 )
 def test_an_import_that_points_the_other_way_is_found(part, code):
@@ -125,6 +129,12 @@ def test_importing_the_engine_leaves_the_widgets_out():
     engine = modules("openretina_widgets.insilico")
     assert "openretina_widgets.insilico.stimulus_optimization.optimizer" in engine
     assert loaded_by(f"import {', '.join(engine)}", NOT_IN_THE_ENGINE) == ""
+
+
+def test_importing_the_export_leaves_the_widgets_out():
+    export = modules("openretina_widgets.drawing") + modules("openretina_widgets.export")
+    assert "openretina_widgets.export.page" in export
+    assert loaded_by(f"import {', '.join(export)}", (*NOT_IN_THE_ENGINE, "imageio", "PIL")) == ""
 
 
 def test_importing_the_models_leaves_the_widgets_out():

@@ -8,11 +8,11 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 
+from openretina_widgets.drawing.curve_content import MOST_CURVES, Curve
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
 from openretina_widgets.widgets.composition import Composition
-from openretina_widgets.widgets.curve_content import MOST_CURVES, Curve
 from openretina_widgets.widgets.experiment_controls import along_main, main_axis, value_in_words
 from openretina_widgets.widgets.measures_table import table
 from openretina_widgets.widgets.selection import Selection

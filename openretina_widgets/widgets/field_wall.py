@@ -10,11 +10,10 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
+from openretina_widgets.drawing import colour
+from openretina_widgets.drawing.field_content import Images, as_images, encode_images, listing
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets import colour
 from openretina_widgets.widgets.canvas_widget import LiveCanvas, static_text
-
-Images = NDArray[np.float32]
 
 
 class FieldWall(LiveCanvas):
@@ -160,7 +159,7 @@ class FieldWall(LiveCanvas):
         ValueError
             If their shape is not that of the images shown.
         """
-        array = _as_images(images)
+        array = as_images(images)
         if self._images is None or array.shape != self._images.shape:
             expected = None if self._images is None else self._images.shape
             raise ValueError(f"images: expected the shape {expected}, got {array.shape}")
@@ -197,27 +196,9 @@ class FieldWall(LiveCanvas):
         notes: Sequence[str] | None,
         panels: Sequence[str],
     ) -> None:
-        array = None if images is None else _as_images(images)
-        n, n_panels, height, width = (0, 1, 0, 0) if array is None else array.shape
-        numbers = [*range(n)] if neurons is None else [int(index) for index in neurons]
-        listing: dict[str, list[Any]] = {
-            "neurons": numbers,
-            "labels": [str(i) for i in numbers] if labels is None else [str(x) for x in labels],
-            "notes": [""] * n if notes is None else [str(note) for note in notes],
-        }
-        for name, values in listing.items():
-            if len(values) != n:
-                raise ValueError(f"{name}: expected one for each of {n} images, got {len(values)}")
-        if len(set(numbers)) < n:
-            raise ValueError(f"neurons: a neuron came twice in {numbers}")
-        if panels and len(panels) != n_panels:
-            raise ValueError(f"panels: expected {n_panels} names, got {list(panels)}")
+        array = None if images is None else as_images(images)
+        self._listing = listing(array, neurons, labels, notes, panels)
         self._images, self._version = array, self._version + 1
-        self._listing = {
-            **listing,
-            "shape": [n, n_panels, height, width],
-            "panels": [{"name": name, "colour": colour.channel_colour(name)} for name in panels],
-        }
 
     def _live(self, content: dict[str, Any]) -> dict[str, Any]:
         return {name: content[name] for name in ("version", "limits")}
@@ -229,7 +210,7 @@ class FieldWall(LiveCanvas):
         """What the browser needs to draw the newest images; made once a version."""
         if self._encoding.get("version") != self._version:
             images = self._images
-            frames, limits = (b"", []) if images is None else _encode(images, self.scale)
+            frames, limits = (b"", []) if images is None else encode_images(images, self.scale)
             self._encoding = {
                 "version": self._version,
                 **self._listing,
@@ -237,38 +218,3 @@ class FieldWall(LiveCanvas):
                 "frames": frames,
             }
         return self._encoding
-
-
-def _as_images(images: Any) -> Images:
-    """Copy to ``(neuron, panel, height, width)`` float32, read-only."""
-    if hasattr(images, "detach"):  # a torch tensor, without importing torch
-        images = images.detach().cpu().float()
-    array = np.asarray(images)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"images must hold real numbers, got dtype {array.dtype}")
-    if array.ndim == 3:
-        array = array[:, None]
-    if array.ndim != 4 or array.size == 0:
-        raise ValueError(
-            "images must have the shape (neuron, height, width) or (neuron, panel, height, width), "
-            f"each at least 1, got {np.shape(images)}"
-        )
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and drawn as undefined
-        array = np.array(array, dtype=np.float32, order="C")
-    array.setflags(write=False)
-    return array
-
-
-def _encode(images: Images, scale: str) -> tuple[bytes, list[float]]:
-    """Return the indices of all images, and the limit of each."""
-    n = len(images)
-    if scale == "common":
-        largest = np.full(n, colour.symmetric_limits(images)[1])
-    else:
-        magnitude = np.where(np.isfinite(images), np.abs(images), 0.0).reshape(n, -1)
-        largest = magnitude.max(axis=1).astype(np.float64)
-        largest[largest == 0.0] = 1.0
-    indices = colour.quantise(images / largest[:, None, None, None], (-1.0, 1.0))
-    # 0 for a neuron of which nothing is known: there is no scale to tell.
-    known = np.isfinite(images).any(axis=(1, 2, 3))
-    return indices.tobytes(), [float(f"{limit:.4g}") for limit in largest * known]

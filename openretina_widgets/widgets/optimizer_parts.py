@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 
+from openretina_widgets.drawing.colour import channel_colour
 from openretina_widgets.insilico.stimulus_optimization.neurons import Direction
 from openretina_widgets.insilico.stimulus_optimization.objective import Window, check_window
 from openretina_widgets.insilico.stimulus_optimization.picture import Picture, split_channels
@@ -18,7 +19,6 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     TotalVariationRegularizer,
 )
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.colour import channel_colour
 from openretina_widgets.widgets.composition import Composition, button
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.run_panel import RunControls

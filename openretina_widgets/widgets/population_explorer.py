@@ -21,6 +21,7 @@ from openretina_widgets.insilico.population.table import as_text
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import button
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.population_scatter import PopulationScatter
 from openretina_widgets.widgets.population_table import PopulationTable
 from openretina_widgets.widgets.run_panel import RunPanel, RunState
@@ -33,7 +34,7 @@ _CARD = ("on_off", "transience", "dsi", "osi", "suppression", "biphasic")
 _FREE = {"width": "auto", "min_width": "0"}
 
 
-class PopulationExplorer(RunPanel[SelectivityStep, SelectivityTable]):
+class PopulationExplorer(Exportable, RunPanel[SelectivityStep, SelectivityTable]):
     """Every index of every neuron: a table, a scatter of any two, and queries.
 
     Parameters
@@ -79,6 +80,7 @@ class PopulationExplorer(RunPanel[SelectivityStep, SelectivityTable]):
     >>> explorer.matching
     """
 
+    _result_trait = "table"
     _following: Following | None = None  # none yet while it is built
     table = traitlets.Instance(SelectivityTable, allow_none=True)
     query = traitlets.Unicode("")
@@ -137,7 +139,8 @@ class PopulationExplorer(RunPanel[SelectivityStep, SelectivityTable]):
         finder = ipw.HBox(
             [self._field, self._take], layout=ipw.Layout(width="100%", flex_flow="row wrap")
         )
-        super().__init__((buttons, self._status, finder, self._found, views, self._card))
+        save = ExportMenu(self, name="population")
+        super().__init__((buttons, self._status, finder, self._found, views, self._card, save))
         self.add_class("orw-population")
         self._compute.on_click(lambda _: self._main_loop.call(self._try(self.start)))
         self._stop.on_click(lambda _: self.stop())

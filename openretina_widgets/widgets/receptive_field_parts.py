@@ -12,11 +12,12 @@ import ipywidgets as ipw
 import numpy as np
 
 from openretina_widgets.data_io.artificial_stimuli.building import check_seed
+from openretina_widgets.drawing.colour import channel_colour, symmetric_limits
+from openretina_widgets.drawing.field_content import project
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.split import split_fields
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.colour import channel_colour, symmetric_limits
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap
@@ -28,8 +29,6 @@ METHODS = {
     "sta": "spike-triggered average",
 }
 NOISE = "binary noise"
-_UNITS = {"sta": "model units"}
-_GRADIENT_UNIT = "a.u. / unit"  # response for each model unit of the stimulus
 _STYLE = {"description_width": "70px"}
 
 
@@ -62,34 +61,6 @@ class LiveFields:
         split = split_fields(fields)
         images, kernels = project(fields, split.temporal, split.spatial)
         return cls(images, kernels, step.done, step.total, step.unit)
-
-
-def project(
-    fields: np.ndarray, temporal: np.ndarray, spatial: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image and the kernel of each channel.
-
-    Least squares: the images that, times the common kernel, come nearest to the field, and the
-    kernels that do so with the common image. Of a separable field they are its factors.
-
-    Parameters
-    ----------
-    fields
-        ``(neuron, channel, time, height, width)``.
-    temporal, spatial
-        ``(neuron, time)`` and ``(neuron, height, width)``, of the split of all channels.
-    """
-    images = np.einsum("ncthw,nt->nchw", fields, temporal, optimize=True)
-    kernels = np.einsum("ncthw,nhw->nct", fields, spatial, optimize=True)
-    with np.errstate(invalid="ignore"):
-        images /= np.square(temporal).sum(1)[:, None, None, None]
-        kernels /= np.square(spatial).sum((1, 2))[:, None, None]
-    return images, kernels
-
-
-def unit_of(method: str) -> str:
-    """Return the unit of a field, short enough for a colour bar."""
-    return _UNITS.get(method, _GRADIENT_UNIT)
 
 
 class FieldSettings(Composition):

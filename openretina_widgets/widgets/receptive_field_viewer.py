@@ -11,6 +11,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.drawing.field_content import project, unit_of
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
@@ -19,6 +20,7 @@ from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.field_wall import FieldWall
 from openretina_widgets.widgets.receptive_field_parts import (
     METHODS,
@@ -27,8 +29,6 @@ from openretina_widgets.widgets.receptive_field_parts import (
     FieldDetail,
     FieldSettings,
     LiveFields,
-    project,
-    unit_of,
 )
 from openretina_widgets.widgets.receptive_field_pictures import (
     Snapshots,
@@ -47,7 +47,7 @@ _ALL = "all types"
 _DETAIL_EVERY = 1.0  # seconds from one enlarged picture to the next while a run goes on
 
 
-class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
+class ReceptiveFieldViewer(Exportable, RunPanel[LiveFields, ReceptiveFields]):
     """Computes the receptive fields of all neurons and shows them.
 
     A wall of all fields; the one that is chosen enlarged, with its kernel in time and its figures;
@@ -134,7 +134,8 @@ class ReceptiveFieldViewer(RunPanel[LiveFields, ReceptiveFields]):
         self._display = ipw.VBox(layout=ipw.Layout(width="100%"))
         self._images: np.ndarray | None = None  # (neuron, channel, height, width)
         self._kernels = np.empty(0)
-        super().__init__((self._settings, self._buttons, self._status, self._display))
+        save = ExportMenu(self, name="receptive_fields")
+        super().__init__((self._settings, self._buttons, self._status, self._display, save))
         self.add_class("orw-receptive-fields")
         self._shown: tuple[RetinaModel, str] | None = None
         settings = self._settings

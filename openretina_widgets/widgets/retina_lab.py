@@ -9,10 +9,12 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from openretina_widgets.export.results import Result
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.models.loading import EMBEDDED
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.model_loader import ModelLoader
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
@@ -37,7 +39,7 @@ TABS = (
 )
 
 
-class RetinaLab(Composition):
+class RetinaLab(Exportable, Composition):
     """The laboratory: open a model, and do every experiment on it.
 
     Its tabs are linked: a neuron that is chosen in one is chosen in all. A tab is built when it is
@@ -93,7 +95,8 @@ class RetinaLab(Composition):
             layout=ipw.Layout(width="auto"),
         )
         title = ipw.HTML('<div class="orw-title">Retina lab</div>')
-        super().__init__((title, self.loader, self._tabs))
+        save = ExportMenu(self, name="retina_lab", label="Save all")
+        super().__init__((title, self.loader, self._tabs, save))
         self.add_class("orw-lab")
         self._show_tab(0)
         self._tabs.observe(self._tab_opened, "selected_index")
@@ -108,6 +111,26 @@ class RetinaLab(Composition):
     def result(self) -> OptimizationResult | None:
         """The result of the last search for a best stimulus, None before."""
         return self.optimizer.result
+
+    @property
+    def exported(self) -> dict[str, Result]:
+        """The last result of each tab that has one, by the title of the tab.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none yet.
+        """
+        found = {}
+        for tab in TABS:
+            widget = self._built.get(tab.name)
+            if isinstance(widget, Exportable):
+                result = getattr(widget, widget._result_trait)
+                if result is not None:
+                    found[tab.title] = result
+        if not found:
+            raise RuntimeError("there is no result to save yet; run an experiment in a tab first")
+        return found
 
     @property
     def optimizer(self) -> StimulusOptimizer:

@@ -11,8 +11,8 @@ import ipywidgets
 import numpy as np
 import traitlets
 
+from openretina_widgets.drawing import colour
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets import colour
 from openretina_widgets.widgets.canvas_widget import CanvasWidget, static_text
 
 

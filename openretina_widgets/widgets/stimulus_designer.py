@@ -15,11 +15,11 @@ import traitlets
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialStimulus
+from openretina_widgets.drawing.curve_content import MOST_CURVES
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition, beside_or_above
-from openretina_widgets.widgets.curve_content import MOST_CURVES
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
 from openretina_widgets.widgets.selection import Selection

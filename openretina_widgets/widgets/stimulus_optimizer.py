@@ -21,6 +21,7 @@ from openretina_widgets.insilico.stimulus_optimization.picture import (
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_parts import OptimizerSettings, OptimizerView, RunButtons
 from openretina_widgets.widgets.run_panel import RunPanel
@@ -37,7 +38,7 @@ _WHOLE_EVERY_FEW_CORES = 1.0
 _FEW_CORES = 4
 
 
-class StimulusOptimizer(RunPanel[Picture, OptimizationResult]):
+class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     """Finds the stimulus that a neuron likes best, and shows it while it emerges.
 
     The run takes place in a worker thread of the kernel, so other cells run meanwhile and the
@@ -140,7 +141,10 @@ class StimulusOptimizer(RunPanel[Picture, OptimizationResult]):
             layout=ipw.Layout(flex="1 1 560px", min_width="0"),
         )
         super().__init__(
-            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+            (
+                ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),
+                ExportMenu(self, name="best_stimulus"),
+            )
         )
         self.add_class("orw-optimizer")
         self._steered_by(self._buttons)

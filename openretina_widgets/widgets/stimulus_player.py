@@ -10,10 +10,10 @@ import numpy as np
 import traitlets
 from numpy.typing import NDArray
 
+from openretina_widgets.drawing import movie
+from openretina_widgets.drawing.colour import Limits
 from openretina_widgets.errors import check_positive
-from openretina_widgets.widgets import movie
 from openretina_widgets.widgets.canvas_widget import LiveCanvas, static_text
-from openretina_widgets.widgets.colour import Limits
 
 
 class StimulusPlayer(LiveCanvas):

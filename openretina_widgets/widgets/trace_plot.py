@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
 
-from openretina_widgets.widgets.curve_content import Curve, CurvesWidget, encoded, number, y_axis
-from openretina_widgets.widgets.curves import round_ticks, thin
+from openretina_widgets.drawing.curve_content import y_axis
+from openretina_widgets.drawing.tuning_content import time_axis, trace_content
+from openretina_widgets.widgets.curve_content import CurvesWidget
 
 
 class TracePlot(CurvesWidget):
@@ -47,7 +47,7 @@ class TracePlot(CurvesWidget):
             placeholder=placeholder,
             layout=layout,
             marks=False,
-            x=_time_axis(0.0, 1.0, []),
+            x=time_axis(0.0, 1.0, []),
             y=y_axis((0.0, 1.0), y_label, [0.0, 1.0]),
         )
 
@@ -91,22 +91,18 @@ class TracePlot(CurvesWidget):
             raise ValueError(
                 f"traces: expected the shape ({len(seconds)}, {len(names)}), got {traces.shape}"
             )
-        times, columns = _thinned(np.asarray(seconds, dtype=float), traces)
-        low, high = self._grow(traces, names)
-        ticks = round_ticks(low, high if high > 0 or low < 0 else 1.0)
-        end = float(times[-1]) if duration_s is None and len(times) else duration_s or 1.0
-        curves = [
-            encoded(i, Curve(name, column))
-            for i, (name, column) in enumerate(zip(names, columns, strict=True))
-        ]
         self._change(
-            x=_time_axis(0.0, end, [number(t) for t in times]),
-            y=y_axis((ticks[0], ticks[-1]), self._y_label, ticks),
-            curves=curves,
-            shade=[] if shade is None else [list(shade)],
-            landmarks=[{"what": w, "start": start, "stop": stop} for w, start, stop in landmarks],
-            note=note,
-            words=_traces_in_words(names, traces, end, shade),
+            **trace_content(
+                seconds,
+                traces,
+                names,
+                extent=self._grow(traces, names),
+                y_label=self._y_label,
+                duration_s=duration_s,
+                shade=shade,
+                landmarks=landmarks,
+                note=note,
+            )
         )
 
     def _grow(self, traces: np.ndarray, names: Sequence[str]) -> tuple[float, float]:
@@ -122,28 +118,3 @@ class TracePlot(CurvesWidget):
         """Take the traces away; the axes stay until others come."""
         self._extent = None
         self._change(curves=[], shade=[], landmarks=[], note="", words="")
-
-
-def _time_axis(start: float, stop: float, values: list[float | None]) -> dict[str, Any]:
-    ticks = [tick for tick in round_ticks(start, stop, 8) if start <= tick <= stop * (1 + 1e-9)]
-    words = {"label": "time (s)", "name": "time", "unit": "s", "log": False}
-    return {**words, "values": values, "ticks": ticks, "low": start, "high": stop}
-
-
-def _thinned(seconds: np.ndarray, traces: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return a common time axis and the traces on it, without losing the peaks of any."""
-    kept = [np.isin(seconds, thin(seconds, trace)[0]) for trace in traces.T]
-    keep = np.logical_or.reduce(kept) if kept else np.ones(len(seconds), dtype=bool)
-    return seconds[keep], list(traces[keep].T)
-
-
-def _traces_in_words(
-    names: Sequence[str], traces: np.ndarray, end: float, shade: tuple[float, float] | None
-) -> str:
-    parts = [
-        f"{name} from {np.nanmin(trace):.3g} to {np.nanmax(trace):.3g}"
-        for name, trace in zip(names, traces.T, strict=True)
-        if np.isfinite(trace).any()
-    ]
-    window = "" if shade is None else f"; response window {shade[0]:.2f} to {shade[1]:.2f} s"
-    return f"responses over {end:.2f} s{window}. " + "; ".join(parts)

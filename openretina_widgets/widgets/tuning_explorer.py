@@ -27,6 +27,7 @@ from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.curve_view import CurveView
 from openretina_widgets.widgets.experiment_controls import TITLES
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.run_panel import RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
@@ -42,7 +43,7 @@ _SHARED = ["model", "data_key", "neurons"]
 Progress = tuple[int, int, TuningCurves]
 
 
-class TuningExplorer(RunPanel[Progress, TuningCurves]):
+class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
     """Tuning curves of a model's neurons, live.
 
     A run measures all neurons of the session, so that others can be chosen afterwards without a new
@@ -147,7 +148,10 @@ class TuningExplorer(RunPanel[Progress, TuningCurves]):
             layout=ipw.Layout(flex="1000 1 480px", min_width="0"),
         )
         super().__init__(
-            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+            (
+                ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),
+                ExportMenu(self, name="tuning_curves"),
+            )
         )
         self.add_class("orw-tuning")
         self._steered_by(self._buttons)

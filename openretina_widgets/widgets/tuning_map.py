@@ -10,10 +10,10 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.drawing import colour
+from openretina_widgets.drawing.curve_content import number, numbers
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
-from openretina_widgets.widgets import colour
 from openretina_widgets.widgets.canvas_widget import static_text
-from openretina_widgets.widgets.curve_content import number, numbers
 from openretina_widgets.widgets.svg_plot import SvgPlot
 
 MOST_MAPS = 4

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import ipywidgets as ipw
 import numpy as np
 
-from openretina_widgets.insilico.tuning_analyses.axis import Axis
-from openretina_widgets.widgets.curve_content import (
-    MOST_CURVES,
-    Curve,
-    CurvesWidget,
-    empty_curve,
-    encoded,
-    nothing,
-    number,
-    y_axis,
+from openretina_widgets.drawing.curve_content import MOST_CURVES, Curve, empty_curve, nothing
+from openretina_widgets.drawing.tuning_content import (
+    Extent,
+    Kind,
+    axes_content,
+    curves_content,
+    which_way,
 )
-from openretina_widgets.widgets.curves import round_ticks
-
-Kind = Literal["cartesian", "polar"]
-
-_AT_CENTRE = " Responses below 0 are drawn at the centre."
+from openretina_widgets.insilico.tuning_analyses.axis import Axis
+from openretina_widgets.widgets.curve_content import CurvesWidget
 
 
 class TuningPlot(CurvesWidget):
@@ -110,22 +103,18 @@ class TuningPlot(CurvesWidget):
         if log and axis.values.min() <= 0:
             raise ValueError(f"axis: a logarithmic axis takes positive values, got {axis.values}")
         if note is None:
-            note = "" if kind == "cartesian" else _which_way(period)
+            note = "" if kind == "cartesian" else which_way(period)
         self._axis, self._unit, self._note = axis, unit, note
         curves = [empty_curve(i, name, len(axis)) for i, name in enumerate(names)]
         with self.hold_sync():
             self.clicked = None
             self._change(
-                kind=kind,
-                closed=period,
-                x=_x_axis(axis, _looks_logarithmic(axis.values) if log is None else log),
-                y=y_axis((0.0, 1.0), f"response ({unit})", [0.0, 1.0]),
+                **axes_content(axis, kind=kind, log=log, period=period, unit=unit, note=note),
                 curves=curves,
                 baseline=None,
-                note=note,
                 words="",
             )
-        self._extent: tuple[float, float] | None = None
+        self._extent: Extent | None = None
 
     def draw(self, curves: Sequence[Curve], *, baseline: float | None = None) -> None:
         """Draw curves; what was drawn before is replaced, and the axis of responses grows.
@@ -155,17 +144,16 @@ class TuningPlot(CurvesWidget):
                     f"curves: {curve.name!r} has values of shape {np.shape(curve.values)}, "
                     f"expected ({n},) for {self._axis.label}"
                 )
-        self._grow(curves, baseline)
-        low, high = self._extent or (0.0, 1.0)
-        polar = self._content["kind"] == "polar"
-        ticks = round_ticks(0.0 if polar else low, max(high, 0.0) if high or low else 1.0)
-        self._change(
-            y=y_axis((ticks[0], ticks[-1]), f"response ({self._unit})", ticks),
-            curves=[encoded(i, self._within(curve)) for i, curve in enumerate(curves)],
-            baseline=None if baseline is None else number(baseline),
-            note=self._note + (_AT_CENTRE if polar and _any_below(curves) else ""),
-            words=self._in_words(curves),
+        content, self._extent = curves_content(
+            curves,
+            self._axis,
+            self._content,
+            unit=self._unit,
+            note=self._note,
+            baseline=baseline,
+            extent=self._extent,
         )
+        self._change(**content)
 
     def clear(self) -> None:
         """Take the points away; the axes and the names stay."""
@@ -174,91 +162,3 @@ class TuningPlot(CurvesWidget):
         with self.hold_sync():
             self.clicked = None
             self._change(curves=curves, baseline=None, words="")
-
-    def _within(self, curve: Curve) -> Curve:
-        """Return a curve whose fit ends where the axis does."""
-        if curve.fit is None or self._content["kind"] == "polar":
-            return curve
-        axis = self._content["x"]
-        kept = (curve.fit[0] >= axis["low"]) & (curve.fit[0] <= axis["high"])
-        return replace(curve, fit=(curve.fit[0][kept], curve.fit[1][kept]))
-
-    def _grow(self, curves: Sequence[Curve], baseline: float | None) -> None:
-        parts = [np.array([0.0] if baseline is None else [0.0, baseline])]
-        for curve in curves:
-            values = np.asarray(curve.values, dtype=float)
-            parts.append(values)
-            if curve.errors is not None:
-                parts.append(values + curve.errors)  # below, an error bar ends at the axis
-            if curve.fit is not None:
-                parts.append(np.asarray(curve.fit[1], dtype=float))
-        every = np.concatenate(parts)
-        every = every[np.isfinite(every)]
-        low, high = float(every.min()), float(every.max())
-        if self._extent is not None:
-            low, high = min(low, self._extent[0]), max(high, self._extent[1])
-        self._extent = (low, high)
-
-    def _in_words(self, curves: Sequence[Curve]) -> str:
-        """What is shown, for who does not see it."""
-        axis = self._axis
-        parts = []
-        for curve in curves:
-            values = np.asarray(curve.values, dtype=float)
-            known = np.isfinite(values)
-            if not known.any():
-                parts.append(f"{curve.name}: no response yet")
-                continue
-            best = int(np.nanargmax(values))
-            text = f"{curve.name}: {known.sum()} of {len(values)} conditions, "
-            text += f"highest {values[best]:.3g} {self._unit} at {axis.values[best]:g} {axis.unit}"
-            if (preferred := number(curve.preferred)) is not None:
-                text += f", preferred {preferred:.3g} {axis.unit}"
-            parts.append(text)
-        return f"response against {axis.label}. " + "; ".join(parts)
-
-
-def _any_below(curves: Sequence[Curve]) -> bool:
-    return any(bool(np.nanmin(np.append(curve.values, 0.0)) < 0) for curve in curves)
-
-
-def _x_axis(axis: Axis, log: bool) -> dict[str, Any]:
-    values = axis.values
-    low, high = float(values.min()), float(values.max())
-    steps = np.diff(np.sort(values))
-    even = len(steps) > 0 and np.allclose(steps, steps[0])
-    if log:
-        margin = (high / low) ** 0.04 if high > low else 2.0
-        ends = (low / margin, high * margin)
-    else:
-        margin = 0.04 * (high - low) or 1.0
-        ends = (low - margin, high + margin)
-    if log or (len(values) <= 9 and even) or len(values) == 1:
-        ticks = sorted(values.tolist())
-    else:
-        ticks = [tick for tick in round_ticks(low, high, 8) if ends[0] <= tick <= ends[1]]
-    return {
-        "values": values.tolist(),
-        "ticks": ticks,
-        "label": axis.label,
-        "low": ends[0],
-        "high": ends[1],
-        "log": log,
-        "name": axis.name.replace("_", " "),
-        "unit": axis.unit,
-    }
-
-
-def _looks_logarithmic(values: np.ndarray) -> bool:
-    """Whether values are more evenly spaced by their ratios than by their differences."""
-    if len(values) < 3 or values.min() <= 0:
-        return False
-    ordered = np.sort(values)
-    steps, ratios = np.diff(ordered), np.diff(np.log(ordered))
-    return bool(steps.std() / steps.mean() > ratios.std() / ratios.mean() + 1e-9)
-
-
-def _which_way(period: int) -> str:
-    if period == 180:
-        return "Direction of the bars: 0° = horizontal, 90° = vertical; drawn on both sides."
-    return "Direction of motion: 0° = right, 90° = up, counter-clockwise."

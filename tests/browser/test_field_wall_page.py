@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.colour import DIVERGING, quantise
+from openretina_widgets.drawing.colour import DIVERGING, quantise
 from openretina_widgets.widgets.field_wall import FieldWall
 from tests.browser.bare_page import BareChromium, BarePage, plain
 from tests.browser.conftest import unavailable

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.population_rows import HUES
+from openretina_widgets.drawing.row_content import HUES
 from openretina_widgets.widgets.population_scatter import PopulationScatter
 from openretina_widgets.widgets.population_table import PopulationTable
 from tests.browser.bare_page import BareChromium, BarePage, plain

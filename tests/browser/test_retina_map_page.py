@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.colour import DIVERGING, quantise, symmetric_limits
+from openretina_widgets.drawing.colour import DIVERGING, quantise, symmetric_limits
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap
 from tests.browser.bare_page import BareChromium, BarePage, plain
 from tests.browser.conftest import unavailable

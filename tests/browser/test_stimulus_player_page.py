@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.colour import (
+from openretina_widgets.drawing.colour import (
     CHANNEL_COLOURS,
     DIVERGING,
     SEQUENTIAL,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from openretina_widgets.drawing import colour
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
-from openretina_widgets.widgets import colour
 from openretina_widgets.widgets.tuning_map import ResponseMap, TuningMap
 from tests.browser.bare_page import BareChromium, BarePage, plain
 from tests.browser.conftest import unavailable

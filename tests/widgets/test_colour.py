@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets import colour
-from openretina_widgets.widgets.colour import (
+from openretina_widgets.drawing import colour
+from openretina_widgets.drawing.colour import (
     CHANNEL_COLOURS,
     DIVERGING,
     LIGHT_MIXTURE,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.curves import Chart, round_ticks, thin, tick_format
+from openretina_widgets.drawing.ticks import round_ticks, thin
+from openretina_widgets.widgets.curves import Chart, tick_format
 
 
 def test_thinning_keeps_ends_and_every_peak() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 import traitlets
 
-from openretina_widgets.widgets.colour import HIGHEST, LOWEST, UNDEFINED, ZERO
+from openretina_widgets.drawing.colour import HIGHEST, LOWEST, UNDEFINED, ZERO
 from openretina_widgets.widgets.field_wall import FieldWall
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

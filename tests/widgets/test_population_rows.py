@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import traitlets
 
+from openretina_widgets.drawing.row_content import HUES, encode
 from openretina_widgets.models.retina_model import RetinaModel
-from openretina_widgets.widgets.population_rows import HUES, PopulationView, encode
+from openretina_widgets.widgets.population_rows import PopulationView
 from openretina_widgets.widgets.population_scatter import PopulationScatter
 from openretina_widgets.widgets.population_table import PopulationTable
 from openretina_widgets.widgets.selection import Selection

@@ -10,14 +10,10 @@ import pytest
 import torch
 
 from openretina_widgets import ReceptiveFieldViewer, RetinaModel
+from openretina_widgets.drawing.field_content import project
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep
 from openretina_widgets.models.retina_model import Neuron
-from openretina_widgets.widgets.receptive_field_parts import (
-    LiveFields,
-    figures_of,
-    project,
-    reason_of,
-)
+from openretina_widgets.widgets.receptive_field_parts import LiveFields, figures_of, reason_of
 from openretina_widgets.widgets.selection import Selection
 from tests.widgets.conftest import LinearNonlinear
 

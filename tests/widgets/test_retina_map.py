@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from openretina_widgets.widgets.colour import HIGHEST, ZERO
+from openretina_widgets.drawing.colour import HIGHEST, ZERO
 from openretina_widgets.widgets.retina_map import Outline, RetinaMap
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -16,7 +16,7 @@ import pytest
 import torch
 from ipywidgets.widgets.widget import _instances
 
-from openretina_widgets.widgets.colour import CHANNEL_COLOURS, DIVERGING, UNDEFINED, quantise
+from openretina_widgets.drawing.colour import CHANNEL_COLOURS, DIVERGING, UNDEFINED, quantise
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.transport import TransportStats
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import traitlets
 
+from openretina_widgets.drawing import colour
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
-from openretina_widgets.widgets import colour
 from openretina_widgets.widgets.tuning_map import ResponseMap, TuningMap
 
 GREEN, UV = Axis.of("green", [-1.0, 0.0, 1.0]), Axis.of("uv", [-1.0, 1.0])

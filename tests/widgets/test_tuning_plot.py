@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from openretina_widgets.drawing.curve_content import NEURON_COLOURS
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
-from openretina_widgets.widgets.curve_content import NEURON_COLOURS
 from openretina_widgets.widgets.trace_plot import TracePlot
 from openretina_widgets.widgets.tuning_plot import Curve, TuningPlot
 

@@ -20,7 +20,7 @@ from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.provenance import versions
 from openretina_widgets.insilico.receptive_fields import centres, receptive_fields
 from openretina_widgets.insilico.tuning_analyses import experiments
-from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
+from openretina_widgets.insilico.tuning_analyses.experiment import Experiment, plain
 from openretina_widgets.insilico.tuning_analyses.fits import fit_log_gaussian, fit_naka_rushton
 from openretina_widgets.insilico.tuning_analyses.indices import measures_of, tuning_along
 from openretina_widgets.insilico.tuning_analyses.measure import Measure, divide, measure
@@ -209,7 +209,7 @@ class _Measuring:
         self._begun = time.perf_counter()
         self._found: dict[str, Measure] = {}
         self._texts: dict[str, NDArray[Any]] = {}
-        self._settings: dict[str, Any] = {}
+        self._settings: dict[str, Any] = {"neurons": list(neurons)}
         self._notes: list[str] = []
         known = model.neurons(session)
         self._types = np.array([known[neuron].cell_type for neuron in neurons], dtype=object)
@@ -234,10 +234,12 @@ class _Measuring:
                 self._leave_out(name, f"{name} cannot be shown: {error}")
             else:
                 plan.append(experiment)
-                self._settings[name] = {
-                    "axes": {axis.name: axis.values.tolist() for axis in experiment.axes},
-                    **experiment.settings,
-                }
+                self._settings[name] = plain(
+                    {
+                        "axes": {axis.name: axis.values for axis in experiment.axes},
+                        **experiment.settings,
+                    }
+                )
         return plan
 
     def _leave_out(self, name: str, why: str) -> None:

@@ -44,7 +44,7 @@ class SelectivityTable:
     model
         Which model was measured.
     settings
-        How: experiments and their settings.
+        How: experiments and their settings, and ``"neurons"``, all that were measured together.
     seed
         Seed of every random draw.
     duration_s

@@ -27,12 +27,15 @@ class Base:
         Response frames of the whole stimulus.
     grey
         Whether it is uniform grey.
+    movie
+        The whole stimulus, ``(channel, time, height, width)``.
     """
 
     movies: torch.Tensor
     words: str
     window: tuple[int, int]
     grey: bool
+    movie: np.ndarray
 
 
 def base_of(model: RetinaModel, screen: Screen, base: Any, window: tuple[int, int] | None) -> Base:
@@ -55,7 +58,8 @@ def base_of(model: RetinaModel, screen: Screen, base: Any, window: tuple[int, in
     n = movie.shape[1] - model.lag
     first, stop = (n - 1, n) if window is None else _checked_window(window, n)
     pieces = movie.unfold(1, length, 1)[:, first:stop].permute(1, 0, 4, 2, 3).contiguous()
-    return Base(pieces, words, (first, stop), base is None)
+    whole = movie.detach().float().cpu().numpy().copy()
+    return Base(pieces, words, (first, stop), base is None, whole)
 
 
 def _given(model: RetinaModel, base: Any, name: str | None) -> tuple[torch.Tensor, str]:

@@ -176,6 +176,7 @@ def _gradient_steps(
         reasons,
         method="gradient" if base.grey else "local gradient",
         base=base.words,
+        base_movie=None if base.grey else base.movie,
         window=base.window,
         frames_used=len(base.movies),
         responses=responses,
@@ -228,7 +229,8 @@ def _average_steps(
             "noise": noise.kind,
             "contrast": noise.contrast,
             "check_pixels": noise.check,
-            "contrast_scale": screen.contrast_scale,
+            "chunk": chunk,
+            "contrast_scale": list(screen.contrast_scale),
             "device": str(device),
         },
         notes=("What a linear filter predicts was averaged exactly (control variate).",)

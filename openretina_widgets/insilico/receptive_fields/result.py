@@ -87,6 +87,8 @@ class ReceptiveFields:
         ``"gradient"``, ``"local gradient"`` or ``"sta"``; the stimulus that the gradient is taken
         at, or the noise, in words; response frames of the base that were averaged, first one and
         the one after the last, None for an average over noise.
+    base_movie
+        That stimulus, ``(channel, time, height, width)``; None for grey and for noise.
     frames_used, responses
         Frames of noise, and ``(neuron,)`` the summed response; for a gradient the number of
         response frames of the base, and the summed response to these.
@@ -112,6 +114,7 @@ class ReceptiveFields:
     data_key: str | None = None
     method: str = "given"
     base: str = ""
+    base_movie: np.ndarray | None = None
     window: tuple[int, int] | None = None
     frames_used: int = 0
     responses: np.ndarray | None = None

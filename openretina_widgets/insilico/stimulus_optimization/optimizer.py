@@ -315,6 +315,7 @@ class _Run:
             neurons=_neurons(self.objective, len(reasons)),
             window=self.window,
             seeds=self.seeds,
+            start=None if self.seeds else self.start.cpu().clone(),
             data_key=getattr(self.objective, "data_key", None),
             settings={
                 "objective": _described(self.objective),

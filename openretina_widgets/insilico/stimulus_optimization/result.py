@@ -14,6 +14,8 @@ import torch
 from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.models.retina_model import ModelIdentity
 
+_KIND = "optimization result"
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -76,6 +78,8 @@ class OptimizationResult:
         First response frame that counted and the frame after the last.
     seeds
         Seed of each element's start; empty when the start was given.
+    start
+        The start that was given, as `stimulus`; None where `seeds` say how it was drawn.
     data_key
         Session, None when the objective does not tell.
     settings
@@ -99,6 +103,7 @@ class OptimizationResult:
     norm: torch.Tensor
     stop_reasons: tuple[str, ...]
     response: torch.Tensor | None = None
+    start: torch.Tensor | None = None
     neurons: tuple[tuple[int, ...], ...] = ()
     window: tuple[int, int] | None = None
     seeds: tuple[int, ...] = ()
@@ -124,7 +129,7 @@ class OptimizationResult:
         The file appears under its name only once it is whole.
         """
         arrays: dict[str, np.ndarray] = {}
-        words: dict[str, Any] = {}
+        words: dict[str, Any] = {"kind": _KIND}
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
             if isinstance(value, torch.Tensor):
                 arrays[name] = value.numpy()
@@ -149,6 +154,8 @@ class OptimizationResult:
     def _from_archive(
         cls, words: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> OptimizationResult:
+        if words.pop("kind", _KIND) != _KIND:
+            raise TypeError("another kind of result")
         for name in ("stop_reasons", "seeds", "channels"):
             words[name] = tuple(words[name])
         words["neurons"] = tuple(tuple(element) for element in words["neurons"])

@@ -27,7 +27,7 @@ from openretina_widgets.tutorials.classroom.store import (
     Row,
     Store,
 )
-from openretina_widgets.widgets.curve_content import numbers
+from openretina_widgets.drawing.curve_content import numbers
 from openretina_widgets.widgets.transport import MainLoop
 
 _STATIC = Path(__file__).parent / "static"

@@ -254,8 +254,8 @@ class CurvesView extends SvgPlot {
 
   /** Conditions that can be chosen. */
   get known() {
-    const { curves, x, marks } = this.content;
-    if (!marks) return [];
+    const { curves, x, marks, hover } = this.content; // an exported page tells every point
+    if (!marks && !hover) return [];
     return x.values.map((_, i) => i).filter((i) => curves.some((curve) => curve.values[i] != null));
   }
 

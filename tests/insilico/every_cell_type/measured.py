@@ -13,7 +13,8 @@ from tests.insilico.every_cell_type.cells import cosine, flat
 from tests.insilico.every_cell_type.fields import Fields
 from tests.insilico.every_cell_type.motion import Motion
 
-CONTRASTS = (-1.0, -0.6, -0.2, -0.05, 0.05, 0.2, 0.6, 1.0)
+CONTRASTS = (0.05, 0.2, 0.6, 1.0)
+SIGNS = (-1, 1)
 
 
 class Measured(Fields, Motion):
@@ -22,20 +23,26 @@ class Measured(Fields, Motion):
     # Spots ---------------------------------------------------------------------------------------
 
     @cached_property
-    def flashes(self) -> orw.TuningCurves:
-        """Spots of eight contrasts on each receptive field."""
-        return orw.sweep(self.model, orw.experiments.flash(polarities=CONTRASTS, diameter=300))
+    def flashes(self) -> dict[float, orw.TuningCurves]:
+        """Dark and bright spots of four contrasts on each receptive field."""
+        return {
+            contrast: orw.sweep(
+                self.model,
+                orw.experiments.flash(polarities=SIGNS, contrast=contrast, diameter=300),
+            )
+            for contrast in CONTRASTS
+        }
 
     def flash_peak_over_rest(self, contrast: float) -> np.ndarray:
-        k = CONTRASTS.index(contrast)
-        start, stop = self.flashes.windows[k]
-        peak = self.flashes.traces[k, start:stop].max(axis=0)
-        return (peak - self.flashes.baseline) / self.flashes.baseline
+        curves, k = self.flashes[abs(contrast)], SIGNS.index(int(np.sign(contrast)))
+        start, stop = curves.windows[k]
+        peak = curves.traces[k, start:stop].max(axis=0)
+        return (peak - curves.baseline) / curves.baseline
 
     @cached_property
     def largest_change_by_a_spot(self) -> np.ndarray:
-        """The highest of the mean responses to the eight contrasts, over rest."""
-        return self.flashes.responses.max(axis=0) / self.flashes.baseline
+        """The highest of the mean responses to the eight spots, over rest."""
+        return np.max([c.responses.max(axis=0) / c.baseline for c in self.flashes.values()], axis=0)
 
     @cached_property
     def rises_then_falls(self) -> np.ndarray:

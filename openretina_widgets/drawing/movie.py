@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openretina_widgets.widgets import colour
-from openretina_widgets.widgets.colour import Limits
+from openretina_widgets.drawing import colour
+from openretina_widgets.drawing.colour import Limits
 
 # The table, the index that more contrast leaves where it is, and how limits follow from data.
 COLOUR_MAPS = {

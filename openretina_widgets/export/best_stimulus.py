@@ -1,0 +1,240 @@
+"""The code that optimises a stimulus once more."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import torch
+
+from openretina_widgets.export.code import Code, array, call, literal
+from openretina_widgets.export.recipe import Missing, Recipe, means, part
+from openretina_widgets.insilico import stimulus_optimization as parts
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+
+_HOME = "openretina_widgets.insilico.stimulus_optimization"
+_REGULARIZERS: dict[str, type] = {
+    "TotalVariationRegularizer": parts.TotalVariationRegularizer,
+    "L2Regularizer": parts.L2Regularizer,
+    "RangeRegularizer": parts.RangeRegularizer,
+}
+_POSTPROCESSORS: dict[str, type] = {
+    "ClipStimulus": parts.ClipStimulus,
+    "NormAndRange": parts.NormAndRange,
+    "SpatialBlur": parts.SpatialBlur,
+    "TemporalLowPass": parts.TemporalLowPass,
+}
+_REDUCERS: dict[str, type] = {
+    "MeanReducer": parts.MeanReducer,
+    "SliceMeanReducer": parts.SliceMeanReducer,
+}
+_OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
+_OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
+_FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
+
+
+def recipe_of(result: OptimizationResult, model: str) -> Recipe:
+    """Return the code for a result, with the name that the model has there."""
+    missing, settings = Missing(), result.settings
+    words: list[str] = []
+    by_seed = result.settings.get("objective", {}).get("type") == "NeuronsObjective" and bool(
+        result.seeds
+    )
+    most, more = _stopper(settings.get("stopper", {}), result, missing, words)
+    regularizers = [
+        part(one, _REGULARIZERS, "the regularizer", missing)
+        for one in settings.get("regularizers", [])
+    ]
+    optimizer = _optimizer(settings.get("optimizer", {}), missing)
+    if result.stimulus.dtype != torch.float32:
+        missing(
+            f"the run was computed in {result.stimulus.dtype}",
+            "a notebook computes in float32: convert the model there, or run it again in float32",
+        )
+    if (device := settings.get("device", "cpu")) != "cpu":
+        words.append(
+            f"It was computed on {device}; the CPU rounds otherwise, and a long ascent takes the "
+            "numbers apart."
+        )
+    make = _from_seeds if by_seed else _from_start
+    before, code = make(result, model, most, more, regularizers, optimizer, missing)
+    used = sorted({name for name in (*_KINDS, *_OBJECTIVES) if f"{name}(" in code})
+    imports = ["import torch"] if "torch." in code else []
+    imports += [f"from {_HOME} import {', '.join(used)}"] if used else []
+    if not by_seed and not missing.said:
+        imports.append(f"from {_HOME} import optimize_stimulus")
+    return Recipe(
+        code,
+        before=(*imports, *before),
+        needs_array=bool(before),
+        missing=tuple(missing.said),
+        words=tuple(words),
+        compare=(
+            means("score", "{}.score", result.score.numpy()),
+            means("norm", "{}.norm", result.norm.numpy()),
+            means("stimulus", "{}.stimulus.numpy()", result.stimulus.numpy()),
+        ),
+    )
+
+
+_KINDS = (*_REGULARIZERS, *_POSTPROCESSORS, *_REDUCERS, "NormalizedDescent", "OptimizationStopper")
+
+
+def _from_seeds(
+    result: OptimizationResult,
+    model: str,
+    most: int | None,
+    more: dict[str, Any],
+    regularizers: list[Code],
+    optimizer: Code | float,
+    missing: Missing,
+) -> tuple[tuple[str, ...], str]:
+    """Return the call of `optimize_neurons`, which adds the norm and the range at the end."""
+    objective = result.settings["objective"]
+    neurons, seeds = _neurons_and_seeds(result)
+    *before, bounds = result.settings["postprocessors"] or [{}]
+    if bounds.get("type") != "NormAndRange" or not bounds.get("exact", True):
+        missing("the last postprocessor is not the norm and range of optimize_neurons", _FOREIGN)
+    norm = bounds.get("norm")
+    arguments: dict[str, Any] = {
+        "neurons": neurons,
+        "data_key": result.data_key,
+        "seed": seeds,
+        "direction": "increase" if objective.get("sign", 1.0) > 0 else "decrease",
+        "time_steps": int(result.stimulus.shape[2]),
+        "window": tuple(objective["frames"]),
+        "max_iterations": most,
+        **more,
+        "norm": math.inf if norm is None else norm,
+    }
+    if (limits := bounds.get("min_max_values")) is not None:
+        arguments["stimulus_range"] = [tuple(pair) for pair in limits]
+    if isinstance(optimizer, float) and norm is not None:
+        arguments["learning_rate"] = optimizer
+    else:
+        arguments["optimizer_init_fn"] = _as_function(optimizer)
+    if regularizers:
+        arguments["regularizer"] = regularizers
+    post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
+    if post:
+        arguments["postprocessor"] = post
+    return (), call("orw.optimize_neurons", model, **arguments)
+
+
+def _from_start(
+    result: OptimizationResult,
+    model: str,
+    most: int | None,
+    more: dict[str, Any],
+    regularizers: list[Code],
+    optimizer: Code | float,
+    missing: Missing,
+) -> tuple[tuple[str, ...], str]:
+    """Return the call of `optimize_stimulus` with the start as text."""
+    objective = result.settings.get("objective", {})
+    kind, reducer = objective.get("type"), objective.get("response_reducer")
+    if kind in _OBJECTIVES and "neurons" in objective and reducer is not None:
+        made: Code = Code(
+            call(
+                str(kind),
+                model,
+                neuron_indices=objective["neurons"],
+                data_key=result.data_key,
+                response_reducer=part(reducer, _REDUCERS, "the reducer", missing),
+            )
+        )
+    else:
+        made = missing(
+            f"the objective {kind!r} is not of openretina_widgets, and its code is not known",
+            "write it into the notebook in the place that says so, or use IncreaseObjective, "
+            "DecreaseObjective or optimize_neurons",
+        )
+    start: tuple[str, ...] = ()
+    if result.start is None:
+        missing(
+            "the start of the run is not in the result",
+            "run it again with this version of openretina_widgets, or from a seed",
+        )
+    else:
+        start = (
+            array("start", result.start.numpy()),
+            "start = torch.from_numpy(start)",
+        )
+    post = [
+        part(one, _POSTPROCESSORS, "the postprocessor", missing)
+        for one in result.settings.get("postprocessors", [])
+    ]
+    code = call(
+        "optimize_stimulus",
+        "start",
+        optimizer_init_fn=_as_function(optimizer),
+        objective_object=made,
+        optimization_stopper=Code(call("OptimizationStopper", max_iterations=most, **more)),
+        stimulus_regularization_loss=regularizers,
+        stimulus_postprocessor=post,
+    )
+    return start, code
+
+
+def _neurons_and_seeds(result: OptimizationResult) -> tuple[list[int], list[int]]:
+    """Return the arguments: neurons first, their seeds within."""
+    each = [element[0] for element in result.neurons]
+    batch, seeds = len(each), list(result.seeds)
+    for n in range(1, batch + 1):
+        if batch % n:
+            continue
+        if seeds == seeds[:n] * (batch // n) and each == [each[i - i % n] for i in range(batch)]:
+            return each[::n], seeds[:n]
+    return each, seeds
+
+
+def _stopper(
+    described: dict[str, Any], result: OptimizationResult, missing: Missing, words: list[str]
+) -> tuple[int | None, dict[str, Any]]:
+    more: dict[str, Any]
+    if described.get("type") != "OptimizationStopper":
+        missing(
+            f"the stopper {described.get('type')!r} is not of openretina_widgets",
+            "use OptimizationStopper",
+        )
+        return int(result.iterations.max()), {"patience": None}
+    most = described.get("max_iterations")
+    stopped = [r for r in result.stop_reasons if not any(known in r for known in _OF_RUNS)]
+    if stopped:
+        most = max(1, int(result.iterations.max()))
+        words.append(
+            f"The run was ended ({stopped[0]}) after {most} iterations, which is the number that "
+            "the code has."
+        )
+    more = {name: described[name] for name in ("patience", "min_delta") if name in described}
+    return most, more
+
+
+def _optimizer(described: dict[str, Any], missing: Missing) -> Code | float:
+    """Return the code of an optimizer, or the learning rate alone where that is all there is."""
+    settings = dict(described)
+    kind = str(settings.pop("type", "?"))
+    if kind == "NormalizedDescent":
+        if not settings.get("momentum"):
+            return float(settings["lr"])
+        return Code(call("NormalizedDescent", "params", **settings))
+    cls = getattr(torch.optim, kind, None)
+    known = inspect.signature(cls).parameters if isinstance(cls, type) else {}
+    if not known or any(isinstance(value, str) for value in settings.values()):
+        return missing(f"the optimizer {kind!r} is not torch's", _FOREIGN)
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+        if name in known
+    }
+    kept = {
+        name: value for name, value in given.items() if name == "lr" or value != known[name].default
+    }
+    return Code(call(f"torch.optim.{kind}", "params", **kept))
+
+
+def _as_function(optimizer: Code | float) -> Code:
+    if isinstance(optimizer, float):
+        return Code(f"lambda params: NormalizedDescent(params, lr={literal(optimizer)})")
+    return Code(f"lambda params: {optimizer}")
