@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from openretina_widgets.tutorials.classroom.database import DatabaseAway
 from openretina_widgets.tutorials.classroom.identity import (
     find_or_make_identity,
     forget_identity,
@@ -24,7 +25,6 @@ from openretina_widgets.tutorials.classroom.place import (
 from openretina_widgets.tutorials.classroom.sender import Sender
 from openretina_widgets.tutorials.classroom.store import (
     ClassroomError,
-    DatabaseAway,
     Store,
 )
 from openretina_widgets.tutorials.classroom.submission import Submission, make_submission

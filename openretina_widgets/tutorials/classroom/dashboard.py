@@ -15,19 +15,19 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.drawing.curve_content import numbers
 from openretina_widgets.errors import check_positive
 from openretina_widgets.tutorials.classroom.csv_export import as_csv
+from openretina_widgets.tutorials.classroom.database import DatabaseAway
 from openretina_widgets.tutorials.classroom.overview import Curves, Overview
 from openretina_widgets.tutorials.classroom.place import Place, check_room, resolve_place
 from openretina_widgets.tutorials.classroom.predictions import read_prediction
 from openretina_widgets.tutorials.classroom.room_reader import RoomReader
 from openretina_widgets.tutorials.classroom.store import (
     ClassroomError,
-    DatabaseAway,
     Row,
     Store,
 )
-from openretina_widgets.drawing.curve_content import numbers
 from openretina_widgets.widgets.transport import MainLoop
 
 _STATIC = Path(__file__).parent / "static"

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from openretina_widgets.tutorials.classroom.database import DatabaseAway
 from openretina_widgets.tutorials.classroom.outbox import Outbox
 from openretina_widgets.tutorials.classroom.store import (
     ClassroomError,
-    DatabaseAway,
     Participant,
     Store,
 )
