@@ -7,8 +7,9 @@ user in a folder where everybody may write but not delete. Every write is one sh
 takes the lock at its beginning. Processes of one machine queue for it (`turnstile`); machines that
 share a folder ask again after random pauses, shorter ones the longer they have waited, while
 SQLite itself would ask ever more seldom, so that who came first may come last. A connection
-lives as long as a transaction: a file that is moved away is away, and nobody goes on writing into
-the moved one.
+lives as long as a transaction and the wait for it: a file that is moved away is away, and nobody
+goes on writing into the moved one. Who waits has opened the file already, as that costs time that
+those who come after would wait for; SQLite looks whether it was moved before it writes.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class Database:
         while True:
             try:
                 with (
-                    turn(self.place.key, self.patience) if queue else nullcontext(),
                     self._engine.connect() as plain,
+                    turn(self.place.key, self.patience) if queue else nullcontext(),
                 ):
                     connection = plain.execution_options(classroom_reading=reading)
                     with connection.begin():
@@ -128,6 +129,8 @@ class Database:
             raw = connection.connection.dbapi_connection
             if isinstance(raw, sqlite3.Connection):
                 reading = connection.get_execution_options().get("classroom_reading")
+                self._patiently(raw, "PRAGMA journal_mode=TRUNCATE")
+                raw.execute("PRAGMA synchronous=FULL")
                 self._patiently(raw, "BEGIN" if reading else "BEGIN IMMEDIATE")
                 raw.execute(f"PRAGMA busy_timeout={1000 * _COMMIT:.0f}")
 
@@ -135,20 +138,13 @@ class Database:
 
     def _open_file(self) -> sqlite3.Connection:
         quoted = urllib.parse.quote(str(self.place.file))
-        connection = sqlite3.connect(  # mode=rw: a file that is away is not made anew
+        return sqlite3.connect(  # mode=rw: a file that is away is not made anew
             f"file:{quoted}?mode=rw",
             uri=True,
             timeout=0.0,
             isolation_level=None,
             check_same_thread=False,
         )
-        try:
-            self._patiently(connection, "PRAGMA journal_mode=TRUNCATE")
-            connection.execute("PRAGMA synchronous=FULL")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
 
     def _patiently(self, connection: sqlite3.Connection, statement: str) -> None:
         """Run a statement; again while somebody else holds the lock, for a while."""
@@ -186,11 +182,12 @@ def _reason(place: Place, error: Exception) -> str:
         return f"the database {place.words} does not answer: {said[:200]}"
     if _is_busy(error):
         return f"the database {place.words} is locked by another program"
-    if "readonly" in said or isinstance(original, PermissionError):
+    there = place.file.exists()  # SQLite says "readonly" of a file that was moved, too
+    if isinstance(original, PermissionError) or ("readonly" in said and there):
         return f"the database {place.words} may not be written by this user"
     if not place.file.parent.is_dir():
         return f"the database {place.words} is away: there is no folder {place.file.parent}"
-    if not place.file.exists():
+    if not there:
         return (
             f"the database {place.words} is away: there is no such file. "
             "To begin a new one, open the dashboard of the room anew"

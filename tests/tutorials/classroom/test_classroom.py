@@ -26,6 +26,7 @@ from openretina_widgets.tutorials.classroom import (
 from openretina_widgets.tutorials.classroom.outbox import Outbox, read_outbox
 from openretina_widgets.tutorials.classroom.store import new_participant
 from openretina_widgets.tutorials.classroom.submission import make_submission
+from openretina_widgets.tutorials.classroom.turnstile import turn
 
 FILE = Path("classroom/answers.sqlite")
 
@@ -151,6 +152,30 @@ def test_the_file_is_moved_away_and_back(join):
     assert classroom.flush(10)
     assert [row.submission.item for row in rows()] == ["before", "q0", "q1", "q2"]
     assert "Everything is sent" in classroom.status
+
+
+def test_a_file_that_is_moved_while_one_waits_for_it_is_not_written():
+    store, who = Store(resolve_place(), may_create=True), new_participant("retina", "Ada")
+    store.write(who, [])
+    told: list[str] = []
+
+    def write() -> None:
+        try:
+            store.write(who, [make_submission("answer", "q", 1)])
+        except DatabaseAway as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=write)
+    with turn(store.place.key, 1.0):
+        thread.start()
+        thread.join(0.5)  # it has opened the file, and waits for its turn
+        assert thread.is_alive()
+        FILE.rename("away.sqlite")
+    thread.join(10)
+    assert len(told) == 1
+    assert "there is no such file" in told[0]
+    Path("away.sqlite").rename(FILE)
+    assert rows() == []
 
 
 def test_a_restarted_kernel_begins_no_new_database_and_sends_what_was_left(join):
