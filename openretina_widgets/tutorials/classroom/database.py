@@ -182,10 +182,14 @@ def _reason(place: Place, error: Exception) -> str:
         return f"the database {place.words} does not answer: {said[:200]}"
     if _is_busy(error):
         return f"the database {place.words} is locked by another program"
-    there = place.file.exists()  # SQLite says "readonly" of a file that was moved, too
+    try:
+        has_folder, there = place.file.parent.is_dir(), place.file.exists()
+    except OSError:  # a folder that this user may not look into
+        return f"the database {place.words} may not be read by this user"
+    # SQLite says "readonly" of a file that was moved, too.
     if isinstance(original, PermissionError) or ("readonly" in said and there):
         return f"the database {place.words} may not be written by this user"
-    if not place.file.parent.is_dir():
+    if not has_folder:
         return f"the database {place.words} is away: there is no folder {place.file.parent}"
     if not there:
         return (

@@ -334,7 +334,7 @@ def test_an_outbox_of_a_kernel_that_lives_is_left_alone(tmp_path):
     assert list(folder.iterdir()) == []
 
 
-READ_ONLY = """
+NOBODY = """
 import os, sys
 from openretina_widgets import Classroom
 folder = sys.argv[1]
@@ -344,6 +344,8 @@ if os.geteuid() == 0:  # root may write everywhere
     os.setgid(65534)
     os.setuid(65534)
 os.environ["OPENRETINA_WIDGETS_HOME"] = folder + "/home"
+"""
+READ_ONLY = """
 classroom = Classroom.join("retina", url=folder + "/share/class.sqlite")
 classroom.submit("answer", "q", 1)
 classroom.flush(3)
@@ -361,7 +363,7 @@ def test_a_folder_that_may_not_be_written(closed):
         for part in ("home", "share"):
             (folder / part).mkdir()
             (folder / part).chmod(0o555 if part == closed else 0o777)
-        command = [sys.executable, "-c", READ_ONLY, name]
+        command = [sys.executable, "-c", NOBODY + READ_ONLY, name]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         if closed == "share":
@@ -372,6 +374,37 @@ def test_a_folder_that_may_not_be_written(closed):
             assert len(rows(url=folder / "share" / "class.sqlite")) == 1
         for part in ("home", "share"):
             (folder / part).chmod(0o777)
+
+
+SHUT = """
+os.mkdir(folder + "/share/own")
+classroom = Classroom.join("retina", url=folder + "/share/own/class.sqlite")
+classroom.submit("answer", "q", 1).wait(10)
+os.chmod(folder + "/share/own", 0)
+classroom.submit("answer", "q", 2).wait(1)
+print(classroom.status)
+os.chmod(folder + "/share/own", 0o700)
+classroom.flush()
+print(classroom.status, len(classroom.mine()))
+classroom.close()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions on Windows")
+def test_a_folder_that_may_not_be_looked_into_for_a_while():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for part in ("home", "share"):
+            (folder / part).mkdir()
+            (folder / part).chmod(0o777)
+        command = [sys.executable, "-c", NOBODY + SHUT, name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        shut, opened = done.stdout.splitlines()
+        assert "may not be read by this user" in shut
+        assert "1 submission is kept here" in shut
+        assert opened.endswith("Everything is sent. 2")
 
 
 def test_a_file_in_a_folder_of_all_may_be_written_by_all(join, tmp_path):
