@@ -178,6 +178,7 @@ def _write_mp4(path: Path, frames: Frames, rate: float) -> None:
         quality=None,
         ffmpeg_log_level="error",
         output_params=["-crf", "16", "-movflags", "+faststart"],
-    ) as writer:
+    ) as opened:
+        writer: Any = opened  # imageio does not type what its plug-ins return
         for frame in frames:
             writer.append_data(frame)
