@@ -15,6 +15,7 @@ from openretina_widgets.insilico.tuning_analyses.axis import Axis
 Kind = Literal["cartesian", "polar"]
 Extent = tuple[float, float]
 
+_HARDLY = 0.02  # of the range of the responses
 _AT_CENTRE = " Responses below 0 are drawn at the centre."
 
 
@@ -92,11 +93,17 @@ def _grown(curves: Sequence[Curve], baseline: float | None, extent: Extent | Non
         parts.append(values)
         if curve.errors is not None:
             parts.append(values + curve.errors)  # below, an error bar ends at the axis
-        if curve.fit is not None:
-            parts.append(np.asarray(curve.fit[1], dtype=float))
     every = np.concatenate(parts)
     every = every[np.isfinite(every)]
     low, high = float(every.min()), float(every.max())
+    fits = [curve.fit[1] for curve in curves if curve.fit is not None]
+    fitted = np.concatenate([np.asarray(fit, dtype=float) for fit in fits]) if fits else every
+    fitted = fitted[np.isfinite(fitted)]
+    if fitted.size:
+        high = max(high, float(fitted.max()))
+        # A fit that dips below 0 by less than the line is wide does not open an axis below 0.
+        lowest = float(fitted.min())
+        low = lowest if lowest < low - _HARDLY * (high - low) else low
     if extent is not None:
         low, high = min(low, extent[0]), max(high, extent[1])
     return (low, high)

@@ -52,12 +52,16 @@ def checked_range(
     """Return the limits of each channel as numbers, None for None."""
     if stimulus_range is None:
         return None
-    limits = tuple((float(low), float(high)) for low, high in stimulus_range)
+    expected = (
+        f"stimulus_range: expected (low, high) with low < high for each of {channels}, "
+        f"got {stimulus_range!r}"
+    )
+    try:
+        limits = tuple((float(low), float(high)) for low, high in stimulus_range)
+    except (TypeError, ValueError) as error:  # one pair for all channels, texts, three numbers
+        raise type(error)(expected) from error
     if len(limits) != len(channels) or not all(low < high for low, high in limits):
-        raise ValueError(
-            f"stimulus_range: expected (low, high) with low < high for each of {channels}, "
-            f"got {stimulus_range!r}"
-        )
+        raise ValueError(expected)
     return limits
 
 

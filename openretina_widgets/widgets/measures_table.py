@@ -46,10 +46,15 @@ def table(
         rows.append(
             (f"Fit, {fit.kind}: R²", [_number(fit.r_squared[column], "") for column in columns])
         )
+        said: list[set[str]] = [set() for _ in columns]
         for place, name in enumerate(fit.names):
             found = fit.value(name)
             turn = _TURN.get(main, 0.0) if name == "preferred" else 0.0
             words = [_cell(found, column, fit.errors[column, place], turn) for column in columns]
+            for k, cell in enumerate(words):  # a reason that all the rest share is said once
+                if _UNDETERMINED in cell and cell in said[k]:
+                    words[k] = '<span class="orw-undefined">–</span>'
+                said[k].add(cell)
             rows.append((f"Fit: {name.replace('_', ' ')}", words))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
     body = "".join(
@@ -61,10 +66,13 @@ def table(
     return f'<table class="orw-measures"><tr><th></th>{head}</tr>{body}</table>'
 
 
+_UNDETERMINED = "not determined:"
+
+
 def _cell(found: Any, column: int, error: float = np.nan, turn: float = 0.0) -> str:
     if found.reasons[column]:
         reason = html.escape(str(found.reasons[column]).split("not determined: ")[-1])
-        return f'<span class="orw-undefined">not determined: {reason}</span>'
+        return f'<span class="orw-undefined">{_UNDETERMINED} {reason}</span>'
     value = float(found.values[column])
     bounded = bool(np.isfinite(getattr(found, "limits", (np.inf,))).all())
     if not found.unit and bounded:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
@@ -88,11 +88,14 @@ def test_the_table_has_a_row_for_each_condition_and_neuron(small):
     assert json.loads(json.dumps(table)) == table
 
 
-def test_pandas_where_it_is_installed(curves):
-    if importlib.util.find_spec("pandas") is None:
-        with pytest.raises(ImportError, match="needs pandas"):
-            curves.to_pandas()
-        return
+@pytest.mark.parametrize("package", ["pandas", "xarray"])
+def test_a_package_that_is_absent_is_named(curves, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # as Python has what cannot be imported
+    with pytest.raises(ImportError, match=f"pip install {package}"):
+        getattr(curves, f"to_{package}")()
+
+
+def test_pandas(curves):
     frame = curves.to_pandas()
     assert len(frame) == 8 * 2 * 3
     assert frame.attrs["direction"] == "°"
@@ -100,11 +103,7 @@ def test_pandas_where_it_is_installed(curves):
     np.testing.assert_allclose(mean.loc[list(NEURONS)], curves.responses.mean(axis=(0, 1)))
 
 
-def test_xarray_where_it_is_installed(curves):
-    if importlib.util.find_spec("xarray") is None:
-        with pytest.raises(ImportError, match="needs xarray"):
-            curves.to_xarray()
-        return
+def test_xarray(curves):
     data = curves.to_xarray()
     assert data["response"].dims == ("direction", "temporal_frequency", "neuron")
     assert data["direction"].attrs["units"] == "°"
@@ -182,3 +181,14 @@ def test_the_picture_has_a_row_for_each_neuron(curves):
     assert len(curves.plot().axes) == 6
     with pytest.raises(ValueError, match="at least one neuron"):
         curves.plot([])
+
+
+def test_interval_of_a_statistic_over_repeats():
+    model = load_model("synthetic")
+    flashes = experiments.flash()
+    curves = sweep(model, flashes, noise="poisson", repeats=10, seed=0)
+    low, high = curves.interval(lambda mean: mean[0] - mean[1], n=200)
+    true = curves.responses[0] - curves.responses[1]
+    assert ((low.values <= true) & (true <= high.values)).mean() > 0.9
+    with pytest.raises(ValueError, match="repeats: the sweep had none"):
+        sweep(model, flashes).interval(lambda mean: mean[0])

@@ -177,6 +177,8 @@ def test_extra_repr_says_the_shape_and_the_lag():
         ({"stimulus_range": [(0, 1)]}, r"stimulus_range: .*\('green', 'UV'\), got \[\(0, 1\)\]"),
         ({"stimulus_range": [(0, 1), (1, 1)]}, "stimulus_range: expected .* low < high"),
         ({"stimulus_range": [(0, 1), (float("nan"), 1)]}, "stimulus_range: expected .* low < high"),
+        ({"stimulus_range": ["ab", "cd"]}, "stimulus_range: expected .* low < high for each"),
+        ({"stimulus_range": [(0, 1, 2), (0, 1)]}, "stimulus_range: expected .* low < high"),
         ({"sessions": {}}, "sessions: expected at least one session, got none"),
         ({"sessions": {"a": 3, "b": 3}}, "sessions: 2 sessions .* no data_key to tell them apart"),
         ({"sessions": {"a": 2}}, "sessions: 'a' was said to hold 2 neurons, but .* with 3"),
@@ -187,6 +189,15 @@ def test_arguments_are_checked(settings, message):
     arguments = {"input_shape": INPUT_SHAPE} | settings
     with pytest.raises(ValueError, match=message):
         RetinaModel(LinearNeurons(random_filters(3)), **arguments)
+
+
+def test_one_range_for_all_channels_is_refused_in_words():
+    with pytest.raises(
+        TypeError, match=r"stimulus_range: expected \(low, high\) with .* \(-1, 1\)"
+    ):
+        RetinaModel(
+            LinearNeurons(random_filters(3)), input_shape=INPUT_SHAPE, stimulus_range=(-1, 1)
+        )
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,18 @@ def test_axis_begins_at_zero_or_at_the_lowest_value() -> None:
     plot.close()
 
 
+def test_a_fit_that_hardly_dips_below_zero_opens_no_axis_there() -> None:
+    plot = TuningPlot()
+    plot.prepare(DIRECTIONS)
+    fx = np.linspace(0, 315, 50)
+    plot.draw([Curve("a", tuning(), fit=(fx, np.linspace(-0.01, 2, 50)))])
+    assert content(plot)["y"]["low"] == 0.0
+    plot.draw([Curve("a", tuning(), fit=(fx, np.linspace(-1, 5, 50)))])
+    assert content(plot)["y"]["low"] <= -1.0
+    assert content(plot)["y"]["high"] >= 5.0
+    plot.close()
+
+
 def test_every_polar_plot_says_which_way_is_up() -> None:
     plot = TuningPlot()
     plot.prepare(DIRECTIONS, kind="polar")

@@ -169,6 +169,29 @@ class SelectivityTable:
             raise ImportError("to_pandas needs pandas: pip install pandas") from error
         return pd.DataFrame(dict(self.values)).set_index("neuron")
 
+    def to_xarray(self) -> Any:
+        """Return an ``xarray.Dataset`` over neurons, units and meanings as attributes.
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError("to_xarray() needs xarray: pip install xarray") from error
+        data = {
+            column.name: (
+                ("neuron",),
+                self[column.name],
+                {"units": column.unit, "long_name": column.title, "description": column.meaning},
+            )
+            for column in self.columns
+            if column.name != "neuron"
+        }
+        return xarray.Dataset(data, coords={"neuron": np.asarray(self.neurons)})
+
     # Choosing --------------------------------------------------------------------------------
 
     def sort(self, name: str, *, descending: bool = False) -> SelectivityTable:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.experiment import axis_of
 from openretina_widgets.models.retina_model import ModelIdentity
+
+if TYPE_CHECKING:
+    from openretina_widgets.insilico.tuning_analyses.permutation import Interval
 
 _TUPLES = ("neurons", "cell_types", "notes", "channels")
 
@@ -186,6 +189,38 @@ class TuningCurves:
 
         return fits_of(self)
 
+    def interval(
+        self,
+        statistic: Callable[[np.ndarray], Any],
+        *,
+        n: int = 1000,
+        level: float = 0.95,
+        seed: int = 0,
+    ) -> Interval:
+        """Return the bootstrap interval of any statistic of the mean responses, over repeats.
+
+        Parameters
+        ----------
+        statistic
+            Mean responses ``(*axes, neuron)`` to ``(neuron,)``, such as ``lambda mean:
+            mean.max(axis=0)``; a `Measure` will do.
+        n, level, seed
+            See `bootstrap_interval`.
+
+        Raises
+        ------
+        ValueError
+            If the sweep had no repeats: ``sweep(..., noise="poisson", repeats=10)`` has.
+        """
+        from openretina_widgets.insilico.tuning_analyses.permutation import bootstrap_interval
+
+        if self.repeats is None:
+            raise ValueError(
+                "repeats: the sweep had none, so nothing varies; expected a sweep with "
+                "noise='poisson' and repeats=10, for instance"
+            )
+        return bootstrap_interval(self.repeats, statistic, n=n, level=level, seed=seed)
+
     def plot(self, neurons: Iterable[int] | int | None = None) -> Any:
         """Draw curve and traces of neurons, the first four for None; return the figure.
 
@@ -235,7 +270,7 @@ class TuningCurves:
             If xarray is not installed.
         """
         try:
-            import xarray  # type: ignore[import-not-found]
+            import xarray
         except ImportError as error:
             raise ImportError("to_xarray() needs xarray: pip install xarray") from error
         names = tuple(axis.name for axis in self.axes)

@@ -133,7 +133,8 @@ def fit_log_gaussian(
     ``log2(high / low) = 2.355 σ`` octaves. A neuron whose largest response, or whose fitted peak,
     is at the lowest frequency is ``"low-pass"`` and has a high cut-off only, at half of the fitted
     response to the lowest frequency; one at the highest is ``"high-pass"``. A cut-off beyond the
-    tested frequencies is not determined.
+    tested frequencies is not determined; neither are the cut-offs and the bandwidth of a peak that
+    is narrower than the step between the two tested frequencies around it.
 
     Parameters
     ----------
@@ -207,7 +208,17 @@ def fit_log_gaussian(
     none = {"no response above baseline": solved.parameters[:, 1] <= 0}
     with np.errstate(invalid="ignore"):
         none["the curve fits worse than a constant"] = solved.r_squared < 0
-    columns = {"preferred": edge, "low_cutoff": low_words, "high_cutoff": high_words}
+        narrow = {
+            "the peak is narrower than the steps between the tested frequencies": (
+                2 * HALF_HEIGHT * solved.parameters[:, 3] < _step_at(log, x0)
+            )
+        }
+    columns = {
+        "preferred": edge,
+        "low_cutoff": low_words | narrow,
+        "high_cutoff": high_words | narrow,
+        "bandwidth": edge | narrow,
+    }
     return finish(
         "log-Gaussian",
         {
@@ -220,10 +231,17 @@ def fit_log_gaussian(
         solved,
         derive,
         _gaussian,
-        undetermined={name: none | columns.get(name, edge) for name in (*columns, "bandwidth")},
+        undetermined={name: none | words for name, words in columns.items()},
         scales=("preferred", "low_cutoff", "high_cutoff", "bandwidth"),
         shapes=shapes,
     )
+
+
+def _step_at(log: np.ndarray, x0: np.ndarray) -> np.ndarray:
+    """Return the step between the two tested frequencies around each peak, in octaves."""
+    tested = np.unique(log)
+    above = np.searchsorted(tested, np.nan_to_num(x0)).clip(1, len(tested) - 1)
+    return tested[above] - tested[above - 1]
 
 
 def _area(p: np.ndarray, d: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -134,11 +134,21 @@ def test_columns_must_fit():
         SelectivityTable(COLUMNS[1:], {"neuron": [0]})
 
 
+def test_xarray(table):
+    data = table.to_xarray()
+    assert data["dsi"].dims == ("neuron",)
+    assert data["dsi"].sel(neuron=7) == 0.5
+    assert data["preferred_size"].attrs["units"] == "µm"
+
+
+@pytest.mark.parametrize("package", ["pandas", "xarray"])
+def test_a_package_that_is_absent_is_named(table, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # as Python has what cannot be imported
+    with pytest.raises(ImportError, match=f"pip install {package}"):
+        getattr(table, f"to_{package}")()
+
+
 def test_pandas(table):
-    if importlib.util.find_spec("pandas") is None:
-        with pytest.raises(ImportError, match="pip install pandas"):
-            table.to_pandas()
-        return
     frame = table.to_pandas()
     assert frame.loc[7, "dsi"] == 0.5
     assert list(frame.columns) == ["cell_type", "dsi", "preferred_size"]

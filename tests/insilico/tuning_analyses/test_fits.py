@@ -401,3 +401,14 @@ def test_fits_of_contrast_and_size():
     found = fits_of(curves(spots, {"diameter": DIAMETERS}, baseline=[2.0]))
     assert found["diameter"].value("centre_sigma").values == pytest.approx([50], rel=1e-3)
     assert fits_of(curves([[1]], {"polarity": [1]})) == {}
+
+
+def test_width_of_a_peak_between_the_tested_frequencies_is_not_determined():
+    narrow, wide = (log_gaussian(OCTAVES, 4.0, 1.1, sigma) for sigma in (0.25, 1.0))
+    found = fit_log_gaussian(np.stack([narrow, wide], axis=1), OCTAVES)
+    for name in ("bandwidth", "low_cutoff", "high_cutoff"):
+        value = found.value(name)
+        assert np.isnan(value.values[0])
+        assert "narrower than the steps" in value.reasons[0]
+        assert np.isfinite(value.values[1])
+    assert found.value("preferred").values[0] == pytest.approx(2**1.1, rel=0.05)
