@@ -203,7 +203,7 @@ class NeuronPicker(Composition):
         neuron = self.chosen
         text = f"<b>{html.escape(neuron.label)}</b>"
         if neuron.x_um is not None and neuron.y_um is not None:
-            text += f" · centre {neuron.x_um:+.0f}, {neuron.y_um:+.0f} µm"
+            text += f" · centre {neuron.x_um:+.0f}, {neuron.y_um:+.0f} µm".replace("-", "−")
         if neuron.note:
             text += f"<br>{html.escape(neuron.note)}"
         if found > _LONGEST_LIST:

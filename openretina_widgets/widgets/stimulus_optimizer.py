@@ -21,6 +21,7 @@ from openretina_widgets.insilico.stimulus_optimization.picture import (
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
+from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_parts import OptimizerSettings, OptimizerView, RunButtons
@@ -132,13 +133,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._status = RunStatus()
         self._buttons = RunButtons()
         self._display = ipw.VBox(layout=ipw.Layout(width="100%"))
-        left = ipw.VBox(
-            [self.picker, self._settings],
-            layout=ipw.Layout(width="300px", min_width="300px", margin="0 16px 0 0"),
-        )
+        left = beside_or_above([self.picker, self._settings])
         right = ipw.VBox(
             [self._buttons, self._status, self._display],
-            layout=ipw.Layout(flex="1 1 560px", min_width="0"),
+            layout=ipw.Layout(flex="1000 1 480px", min_width="0"),
         )
         super().__init__(
             (
