@@ -1,4 +1,4 @@
-"""Where a tuning curve or a preferred angle is drawn by hand, and compared with what is measured."""
+"""Where a curve or a preferred angle is drawn by hand, beside what is measured."""
 
 from __future__ import annotations
 
@@ -112,6 +112,11 @@ class PredictionCanvas(SvgPlot):
             self.placeholder = _PLACEHOLDERS[kind]
             self._change(**content)
 
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether the axis of conditions is logarithmic."""
+        return bool(self._content["x"]["log"])
+
     def show_measured(
         self,
         percent: np.ndarray | None,
@@ -153,10 +158,14 @@ class PredictionCanvas(SvgPlot):
     def _within(self, proposal: Any) -> list[float | None]:
         """Take what the page sends as far as it can be true."""
         drawn = list(proposal["value"])
+        kept: list[float | None] = []
         if self.locked or len(drawn) != len(self._axis):
-            return self.drawn
-        kept = [None if v is None or not math.isfinite(v) else v for v in drawn]
-        return [None if v is None else min(100.0, max(0.0, v)) for v in kept]
+            kept.extend(self.drawn)
+            return kept
+        for value in drawn:
+            known = value is not None and math.isfinite(value)
+            kept.append(min(100.0, max(0.0, value)) if known else None)
+        return kept
 
     @traitlets.validate("angle")
     def _turned(self, proposal: Any) -> float | None:

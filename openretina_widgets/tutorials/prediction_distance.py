@@ -128,7 +128,9 @@ def curve_distance(
         values[ANGLE] = angle_between(expected, found, period)
         if reason := (f"in what was measured {unfound}" if unfound else why_not):
             values[ANGLE], reasons[ANGLE] = math.nan, reason
-        parts.append(_angle_in_words(expected, found, values[ANGLE], reasons.get(ANGLE, ""), period))
+        parts.append(
+            _angle_in_words(expected, found, values[ANGLE], reasons.get(ANGLE, ""), period)
+        )
     return Distance(values, reasons, " ".join(parts))
 
 
@@ -151,8 +153,8 @@ def dial_distance(
         360 for directions, 180 for orientations.
     """
     truth = in_percent(measured)
-    found, why = (math.nan, SILENT) if _is_silent(truth) else preferred_angle(
-        truth, angles_deg, period
+    found, why = (
+        (math.nan, SILENT) if _is_silent(truth) else preferred_angle(truth, angles_deg, period)
     )
     value = angle_between(predicted_deg, found, period)
     words = _angle_in_words(predicted_deg, found, value, why, period)
@@ -164,7 +166,7 @@ def as_rows(distance: Distance, period: float = 360.0) -> list[tuple[str, str, s
     half = f"0° the same, {period / 2:g}° the farthest"
     said: Mapping[str, tuple[str, str, str]] = {
         CORRELATION: ("shape correlation", "{:.2f}", "1 the same shape, 0 unrelated, −1 opposite"),
-        RMS: ("RMS difference", "{:.0%} of the largest response", "0 % the same"),
+        RMS: ("RMS difference", "{:.0f} % of the largest response", "0 % the same"),
         ANGLE: ("between preferred angles", "{:.0f}°", half),
         "right": ("picked", "{}", ""),
         "cosine": ("cosine of the images", "{:.2f}", "1 the same image, −1 its negative"),
@@ -177,7 +179,8 @@ def as_rows(distance: Distance, period: float = 360.0) -> list[tuple[str, str, s
         elif name == "right":
             rows.append((label, "right" if value else "wrong", meaning))
         else:
-            rows.append((label, number.format(value + 0.0).replace("-", "−"), meaning))
+            shown = 100 * value if name == RMS else value + 0.0  # no minus zero
+            rows.append((label, number.format(shown).replace("-", "−"), meaning))
     return rows
 
 
@@ -231,7 +234,7 @@ def _shape_in_words(value: float, why: str) -> str:
 def _difference_in_words(value: float) -> str:
     if value < 0.005:
         return "There is no difference."
-    return f"On the average you are off by {value:.0%} of the largest response (root mean square)."
+    return f"On the average you are off by {100 * value:.0f} % of the largest response (root mean square)."
 
 
 def _angle_in_words(expected: float, found: float, value: float, why: str, period: float) -> str:
