@@ -11,8 +11,10 @@ from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
 from openretina_widgets.models.retina_model import RetinaModel
 
 _MOST_OTHERS = 24  # neurons whose fields are looked at
-_ALIKE = 0.95  # cosine above which two pictures look the same
+# Cosine above which two pictures look the same; a surround is pale, and seen all the same.
+_ALIKE, _ALIKE_WITHOUT_SURROUND = 0.95, 0.995
 _LEAST_PICTURES = 3
+_WITHOUT = "its own without the surround"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,8 @@ def candidates_of(
     for candidate in [*_manipulated(fields, rng), *_of_others(fields)]:
         if len(kept) == pictures:
             break
-        if all(cosine(candidate.image, one.image) < _ALIKE for one in kept):
+        alike = _ALIKE_WITHOUT_SURROUND if candidate.what == _WITHOUT else _ALIKE
+        if all(cosine(candidate.image, one.image) < alike for one in kept):
             kept.append(candidate)
     if len(kept) < _LEAST_PICTURES:
         raise ValueError(
@@ -89,7 +92,7 @@ def _manipulated(fields: ReceptiveFields, rng: np.random.Generator) -> list[Cand
     own = fields.spatial[0]
     made = [Candidate(-own, "its own with the sign flipped")]
     if fields.fit.determined[0]:
-        made.append(Candidate(_centre(fields), "its own without the surround"))
+        made.append(Candidate(_centre(fields), _WITHOUT))
     made.append(Candidate(_shifted(own, rng), "its own, shifted"))
     return made
 

@@ -29,7 +29,7 @@ from openretina_widgets.tutorials.prediction_panel import (
 
 Progress = tuple[int, int, str, np.ndarray]
 _PICTURES = (3, 12)
-_METHODS = ("gradient", "sta")
+_METHODS = ("sta", "gradient")
 
 
 class FieldPrediction(PredictionPanel[Progress, ReceptiveFields]):
@@ -48,7 +48,8 @@ class FieldPrediction(PredictionPanel[Progress, ReceptiveFields]):
     pictures
         How many pictures, 3 to 12; fewer where they would look alike.
     method
-        How it is measured: ``"gradient"``, or ``"sta"`` to see it emerge from white noise.
+        How it is measured: ``"sta"``, from responses to white noise, out of which it emerges; or
+        ``"gradient"``, at once and exact.
     frames
         Of noise, with ``"sta"``.
     seed
@@ -77,7 +78,7 @@ class FieldPrediction(PredictionPanel[Progress, ReceptiveFields]):
         neuron: int = 0,
         data_key: str | None = None,
         pictures: int = 6,
-        method: Literal["gradient", "sta"] = "gradient",
+        method: Literal["sta", "gradient"] = "sta",
         frames: int = 10_000,
         seed: int = 0,
         name: str | None = None,
