@@ -53,8 +53,9 @@ class PredictionView extends SvgPlot {
   }
 
   save() {
-    this.model.set("drawn", [...this.drawn]);
-    this.model.set("angle", this.angle);
+    const { drawn, angle } = this; // each change is heard here as well
+    this.model.set("drawn", [...drawn]);
+    this.model.set("angle", angle);
     this.model.save_changes();
   }
 
