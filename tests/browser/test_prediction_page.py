@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -115,7 +116,7 @@ def finger(page: BarePage, spots: Sequence[Spot]) -> None:
             send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
         touch("touchStart", spots[:1])
-        for first, last in zip(spots, spots[1:], strict=False):
+        for first, last in itertools.pairwise(spots):
             for share in np.linspace(0.2, 1, 5):
                 spot = np.add(first, share * np.subtract(last, first))
                 touch("touchMove", [(float(spot[0]), float(spot[1]))])
@@ -128,9 +129,8 @@ def finger(page: BarePage, spots: Sequence[Spot]) -> None:
 
 
 def still(page: BarePage, view: str) -> None:
-    page.wait_for(
-        "v => document.querySelector(`${v} .orw-predict`).dataset.moving === 'false'", view
-    )
+    script = "v => document.querySelector(`${v} .orw-predict`).dataset.moving === 'false'"
+    page.wait_for(script, view)
 
 
 def test_a_stroke_of_the_mouse_snaps_to_a_value_at_each_condition(page: BarePage) -> None:
@@ -344,7 +344,7 @@ def test_a_picture_is_picked_by_mouse_finger_and_keys(page: BarePage) -> None:
     blue = page.pixels(f"{cards} canvas", 1)[4, 5]
     assert blue[2] > 150 > blue[0]
     choice.locked = True
-    page.click(f"{cards}:nth-child(1)")
+    page.click(f"{cards}:nth-child(1)", force=True)
     page.pump()
     assert choice.picked == 2
     choice.show_measured(pictures()[0], "measured")
