@@ -29,10 +29,11 @@ _NOTES = {
     "polar": "The centre is no response, the edge the largest response of the curve.",
     "dial": "The arrow points to where the response is largest.",
 }
+_HOW = "Draw with mouse, finger or arrow keys."
 _PLACEHOLDERS = {
-    "cartesian": "Draw the curve that you expect, with mouse, finger or arrow keys.",
-    "polar": "Draw the curve that you expect around the centre, with mouse, finger or arrow keys.",
-    "dial": "Turn to the direction that you expect, with mouse, finger or arrow keys.",
+    "cartesian": "Draw here the curve that you expect",
+    "polar": "Draw around here what you expect",
+    "dial": "Turn the arrow to what you expect",
 }
 
 
@@ -53,7 +54,7 @@ class PredictionCanvas(SvgPlot):
     measured_name
         Of the measured curve, for the legend.
     height
-        Of the drawing, in CSS pixels.
+        Of the drawing, in CSS pixels; None for more around a circle than on straight axes.
 
     Attributes
     ----------
@@ -88,12 +89,12 @@ class PredictionCanvas(SvgPlot):
         kind: Kind = "cartesian",
         period: Literal[180, 360] = 360,
         measured_name: str = "measured",
-        height: float = 380.0,
+        height: float | None = None,
     ) -> None:
         self._axis, self._period, self._measured_name = axis, period, measured_name
         super().__init__(
             title="",
-            height=height,
+            height=height or (380.0 if kind == "cartesian" else 460.0),
             placeholder=_PLACEHOLDERS.get(kind, ""),
             content=whole_content(**self._axes(kind)),
             layout=None,
@@ -218,4 +219,4 @@ class PredictionCanvas(SvgPlot):
         parts: Sequence[str] = [_NOTES[kind], more]
         if kind != "cartesian":
             parts = [which_way(self._period), *parts]
-        return " ".join(part for part in parts if part)
+        return " ".join(part for part in (*parts, _HOW) if part)

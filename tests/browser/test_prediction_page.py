@@ -135,7 +135,7 @@ def still(page: BarePage, view: str) -> None:
 
 def test_a_stroke_of_the_mouse_snaps_to_a_value_at_each_condition(page: BarePage) -> None:
     canvas, view = show(page, CONTRASTS)
-    assert "Draw the curve that you expect" in page.text(f"{view} .orw-curves-message")
+    assert "Draw here the curve that you expect" in page.text(f"{view} .orw-curves-message")
     wanted = [10, 20, 60, 90, 100]
     stroke(page, straight_spots(page, view, wanted))
     assert canvas.drawn == pytest.approx(wanted, abs=1)

@@ -238,6 +238,7 @@ class PredictionView extends SvgPlot {
     this.describeAll(empty, missing);
     this.drawLegend();
     this.root.classList.toggle("orw-predict-locked", this.locked);
+    this.root.dataset.kind = content.kind;
     if (width < 60) return; // not laid out yet: the observer calls again
     this.moment = performance.now();
     this.moving = false;
