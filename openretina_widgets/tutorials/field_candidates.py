@@ -117,17 +117,15 @@ def _centre(fields: ReceptiveFields) -> np.ndarray:
 
 
 def _shifted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The image moved by a third of its sides, to where there is more room; 0 comes in."""
+    """The image moved by a third of its sides, to where there is more room.
+
+    What is at its edge comes in: a seam would give it away.
+    """
     moved = image
     peak = np.unravel_index(int(np.abs(image).argmax()), image.shape)
     axes = [0, 1] if rng.random() < 0.5 else [int(rng.integers(2))]
     for axis in axes:
         size = image.shape[axis]
         by = max(1, size // 3) * (1 if peak[axis] < size / 2 else -1)
-        moved = np.roll(moved, by, axis=axis)
-        came_in = slice(None, by) if by > 0 else slice(by, None)
-        index = [slice(None)] * 2
-        index[axis] = came_in
-        moved = moved.copy()
-        moved[tuple(index)] = 0.0
+        moved = np.take(moved, np.clip(np.arange(size) - by, 0, size - 1), axis=axis)
     return moved

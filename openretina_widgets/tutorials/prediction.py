@@ -287,6 +287,7 @@ class Prediction(PredictionPanel[Progress, TuningCurves]):
 
     def _show(self, progress: Progress) -> None:
         done, total, curves = progress
+        self._counts = (done, total)
         self._draw_measured(curves, finished=False)
         self._show_going(progress=done / total, figures=self._figures(done, total))
 

@@ -219,4 +219,4 @@ class PredictionCanvas(SvgPlot):
         parts: Sequence[str] = [_NOTES[kind], more]
         if kind != "cartesian":
             parts = [which_way(self._period), *parts]
-        return " ".join(part for part in (*parts, _HOW) if part)
+        return " ".join(part for part in (*parts, "" if more else _HOW) if part)

@@ -199,6 +199,7 @@ class FieldPrediction(PredictionPanel[Progress, ReceptiveFields]):
 
     def _show(self, progress: Progress) -> None:
         done, total, unit, image = progress
+        self._counts = (done, total)
         self.choice.show_measured(image, f"{done} of {total} {unit}")
         self._show_going(progress=done / total, figures=self._figures(done, total))
 
@@ -215,7 +216,8 @@ class FieldPrediction(PredictionPanel[Progress, ReceptiveFields]):
         )
         if not why:
             words += f" The cosine of your picture and the measured one is {value:.2f}."
-        self.choice.show_measured(image, why or "measured")
+        how = "gradient at grey" if self.method == "gradient" else f"{result.frames_used} frames"
+        self.choice.show_measured(image, why or how)
         self.choice.tell([candidate.what for candidate in self._candidates], self._right)
         values: dict[str, float | bool] = {"right": picked.right, "cosine": value}
         return Distance(values, {"cosine": why} if why else {}, words.replace(" -", " −"))

@@ -105,6 +105,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
         self._earlier: list[dict[str, Any]] = []
         self._first: dict[str, Any] | None = None  # what was sent of the first that was observed
         self._state: RunState = "idle"
+        self._counts = (0, 0)  # done and total, of the measurement
         self._buttons = PredictionButtons()
         self._status = RunStatus()
         self._verdict = ipw.HTML(layout=ipw.Layout(width="100%", min_height="132px"))
@@ -112,7 +113,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
             placeholder=_LATER,
             disabled=True,
             continuous_update=False,
-            layout=ipw.Layout(width="100%", height="96px"),
+            layout=ipw.Layout(width="auto", height="96px"),
         )
         self._sent = ipw.HTML(layout=ipw.Layout(width="100%", min_height="20px"))
         asked = ipw.HTML(
@@ -214,7 +215,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
             )
         self._end_job()
         self.set_trait("result", None)
-        self._compared = Distance()
+        self._compared, self._counts = Distance(), (0, 0)
         self._show_verdict()
         self.job = job = self._new_job()
         self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0, 0))
@@ -230,7 +231,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
             self.set_trait("attempts", self.attempts + 1)
         self.set_trait("committed", False)
         self.set_trait("result", None)
-        self._compared = Distance()
+        self._compared, self._counts = Distance(), (0, 0)
         self.explanation = ""
         self._drawing.locked = False
         self._clear()
@@ -339,7 +340,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
             "finished" if kind == "finished" else "idle",
             words,
             progress=done,
-            figures=None if kind == "finished" else self._figures(0, 0),
+            figures=self._figures(*self._counts),
         )
         self._enable()
 
@@ -372,7 +373,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
 
     def _show_verdict(self) -> None:
         rows = "".join(
-            f"<tr><th>{html.escape(label)}</th><td>{html.escape(value)}</td>"
+            f"<tr><td>{html.escape(label)}</td><td><b>{html.escape(value)}</b></td>"
             f'<td class="orw-undefined">{html.escape(meaning)}</td></tr>'
             for label, value, meaning in as_rows(self._compared, self._period())
         )
