@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.tutorials.classroom import Classroom
+    from openretina_widgets.tutorials.prediction import Prediction
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
@@ -42,6 +43,7 @@ _HOME = {
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
     "PopulationExplorer": "widgets.population_explorer",
+    "Prediction": "tutorials.prediction",
     "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "ReceptiveFields": "insilico.receptive_fields.result",
     "RetinaLab": "widgets.retina_lab",
@@ -71,6 +73,7 @@ __all__ = [
     "NeuronPicker",
     "OptimizationResult",
     "PopulationExplorer",
+    "Prediction",
     "ReceptiveFieldViewer",
     "ReceptiveFields",
     "RetinaLab",

@@ -13,7 +13,10 @@ from importlib import resources
 _SHARED = "canvas.js"
 _PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "stimulus_player": (("live_canvas.js", "stimulus_player.js"), ("stimulus_player.css",)),
-    "tuning_plot": (("svg_plot.js", "tuning_plot.js"), ("svg_plot.css", "tuning_plot.css")),
+    "tuning_plot": (
+        ("svg_plot.js", "curve_axes.js", "tuning_plot.js"),
+        ("svg_plot.css", "tuning_plot.css"),
+    ),
     "field_wall": (("live_canvas.js", "field_wall.js"), ("field_wall.css",)),
     "population_table": (
         ("population_rows.js", "population_table.js"),

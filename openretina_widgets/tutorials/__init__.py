@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openretina_widgets.tutorials.classroom import Classroom
+    from openretina_widgets.tutorials.prediction import Prediction
+    from openretina_widgets.tutorials.prediction_field import FieldPrediction
 
-_HOME = {"Classroom": "classroom"}
+_HOME = {
+    "Classroom": "classroom",
+    "FieldPrediction": "prediction_field",
+    "Prediction": "prediction",
+}
 
-__all__ = ["Classroom"]
+__all__ = ["Classroom", "FieldPrediction", "Prediction"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from openretina_widgets.widgets.svg_plot import SvgPlot
 class CurvesWidget(SvgPlot):
     """What tuning curves and traces share: the drawing, its size and its words."""
 
-    _esm = static_text("canvas.js", "svg_plot.js", "tuning_plot.js")
+    _esm = static_text("canvas.js", "svg_plot.js", "curve_axes.js", "tuning_plot.js")
     # With the look of compositions as well.
     _css = static_text("run_status.css", "svg_plot.css", "tuning_plot.css")
 

@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from openretina_widgets.tutorials.percent import in_percent
+
 
 @dataclass(frozen=True, eq=False)
 class PredictedCurve:
@@ -84,16 +86,6 @@ def read_prediction(value: Any) -> PredictedCurve | None:
         predicted=in_percent(predicted[order]),
         measured=None if measured is None else in_percent(measured[order]),
     )
-
-
-def in_percent(values: np.ndarray) -> np.ndarray:
-    """Return a curve in percent of its largest value, what is below 0 as 0.
-
-    A curve without anything above 0 is 0 throughout; NaN stays NaN.
-    """
-    positive = np.where(np.isnan(values), np.nan, np.maximum(values, 0.0))
-    largest = np.nanmax(positive) if np.isfinite(positive).any() else 0.0
-    return positive if largest == 0 else 100.0 * positive / largest
 
 
 def _numbers(values: Any) -> np.ndarray | None:

@@ -13,10 +13,11 @@ from openretina_widgets.tutorials.classroom import Store, resolve_place
 from openretina_widgets.tutorials.classroom.csv_export import harmless
 from openretina_widgets.tutorials.classroom.histogram import Bar, histogram
 from openretina_widgets.tutorials.classroom.overview import Overview, read_position
-from openretina_widgets.tutorials.classroom.predictions import in_percent, read_prediction
+from openretina_widgets.tutorials.classroom.predictions import read_prediction
 from openretina_widgets.tutorials.classroom.room_reader import RoomReader
 from openretina_widgets.tutorials.classroom.store import Row, new_participant
 from openretina_widgets.tutorials.classroom.submission import make_submission
+from openretina_widgets.tutorials.percent import in_percent
 
 
 def overview_of(*sent: tuple[str, str, str, Any]) -> Overview:

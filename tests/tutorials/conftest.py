@@ -1,0 +1,1 @@
+from tests.widgets.conftest import nothing_left  # noqa: F401
