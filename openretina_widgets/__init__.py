@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
     from openretina_widgets.tutorials.classroom import Classroom
+    from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
@@ -54,6 +55,7 @@ _HOME = {
     "StimulusPlayer": "widgets.stimulus_player",
     "TuningCurves": "insilico.tuning_analyses.curves",
     "TuningExplorer": "widgets.tuning_explorer",
+    "Tutorial": "tutorials.notebook",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
@@ -84,6 +86,7 @@ __all__ = [
     "StimulusPlayer",
     "TuningCurves",
     "TuningExplorer",
+    "Tutorial",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",

@@ -10,6 +10,7 @@ __all__ = [
     "NotFetched",
     "NotReproducible",
     "OutOfMemory",
+    "TutorialError",
     "Unreachable",
     "check_positive",
     "real_number",
@@ -27,6 +28,10 @@ class NotFetched(OSError):
 
 class NotReproducible(ValueError):
     """Code cannot make a result again; the message says what is missing, and what to do."""
+
+
+class TutorialError(ValueError):
+    """A notebook is no tutorial; the message gives the number of the cell and the reason."""
 
 
 class Unreachable(NotFetched):

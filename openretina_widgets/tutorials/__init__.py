@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from openretina_widgets.errors import TutorialError
     from openretina_widgets.tutorials.classroom import Classroom
+    from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
     from openretina_widgets.tutorials.prediction_field import FieldPrediction
 
@@ -14,9 +16,11 @@ _HOME = {
     "Classroom": "classroom",
     "FieldPrediction": "prediction_field",
     "Prediction": "prediction",
+    "Tutorial": "notebook",
+    "TutorialError": "notebook",
 }
 
-__all__ = ["Classroom", "FieldPrediction", "Prediction"]
+__all__ = ["Classroom", "FieldPrediction", "Prediction", "Tutorial", "TutorialError"]
 
 
 def __getattr__(name: str) -> Any:

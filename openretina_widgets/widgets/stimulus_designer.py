@@ -330,8 +330,9 @@ def draw_response(
     ]
     left_out = len(selection.neurons) - len(neurons)
     notes = [f"{left_out} further chosen neurons are not drawn."] if left_out else []
-    if stimulus.events and stimulus.events[0].what == "grey" and window[0] > 0:
-        notes.append(f"Grey before {window[0]:.2f} s, where the stimulus begins.")
+    if stimulus.events and stimulus.events[0].what == "grey":
+        begins = screen.seconds(stimulus.events[0].stop)
+        notes.append(f"Grey before {begins:.2f} s, where the stimulus begins.")
     plot.draw(
         frames / screen.frame_rate,
         response[:, list(neurons)],
