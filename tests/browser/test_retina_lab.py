@@ -197,7 +197,7 @@ def test_kernel_restart_is_said(lab: Lab) -> None:
 def test_checkpoint_of_openretina(lab: Lab, kernel_name: str) -> None:
     if not CHECKPOINT.exists():
         pytest.skip("the folder with OpenRetina checkpoints is absent")
-    output = show(lab, kernel_name, "import openretina_widgets as orw\nlab = orw.RetinaLab()\nlab")
+    output = show(lab, kernel_name, ENDLESS)
     copy = lab.server.root / CHECKPOINT.name
     shutil.copy(CHECKPOINT, copy)
     source = output.get_by_placeholder("a name, the path of a checkpoint")

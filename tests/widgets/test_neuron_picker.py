@@ -31,7 +31,7 @@ def test_shows_each_neuron_with_its_known_type(small_model: RetinaModel) -> None
     assert "OFF &lt;b&gt;transient&lt;/b&gt;" in picker._note.value  # escaped: it is only a name
     picker.neuron = 0
     assert "Likes light." in picker._note.value
-    assert "centre +10, -20 µm" in picker._note.value
+    assert "centre +10, −20 µm" in picker._note.value
     picker.close()
 
 
