@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -155,6 +156,8 @@ def test_the_theme_may_change_while_it_is_open(opened):
     page.call(page.page.wait_for_timeout, 200)
     before = page.picture(wall)
     page.call(page.page.emulate_media, color_scheme="dark")
-    page.call(page.page.wait_for_timeout, 300)
+    until = time.monotonic() + 10
+    while page.picture(wall) == before and time.monotonic() < until:
+        page.call(page.page.wait_for_timeout, 50)
     assert page.picture(wall) != before
     assert page.said == []
