@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from openretina_widgets.tutorials.classroom import Classroom
     from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
+    from openretina_widgets.tutorials.stepper import TutorialStepper
     from openretina_widgets.widgets.model_loader import ModelLoader
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
@@ -56,6 +57,7 @@ _HOME = {
     "TuningCurves": "insilico.tuning_analyses.curves",
     "TuningExplorer": "widgets.tuning_explorer",
     "Tutorial": "tutorials.notebook",
+    "TutorialStepper": "tutorials.stepper",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
@@ -87,6 +89,7 @@ __all__ = [
     "TuningCurves",
     "TuningExplorer",
     "Tutorial",
+    "TutorialStepper",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
     from openretina_widgets.tutorials.prediction_field import FieldPrediction
+    from openretina_widgets.tutorials.stepper import TutorialStepper
 
 _HOME = {
     "Classroom": "classroom",
@@ -18,9 +19,17 @@ _HOME = {
     "Prediction": "prediction",
     "Tutorial": "notebook",
     "TutorialError": "notebook",
+    "TutorialStepper": "stepper",
 }
 
-__all__ = ["Classroom", "FieldPrediction", "Prediction", "Tutorial", "TutorialError"]
+__all__ = [
+    "Classroom",
+    "FieldPrediction",
+    "Prediction",
+    "Tutorial",
+    "TutorialError",
+    "TutorialStepper",
+]
 
 
 def __getattr__(name: str) -> Any:

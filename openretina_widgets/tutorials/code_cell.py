@@ -32,8 +32,16 @@ class CodeCell(Composition):
         For who does not see it.
     on_ran
         Called with the cell after each run.
+
+    Attributes
+    ----------
+    runs : int
+        How often it has run.
+    error : BaseException or None
+        What the last run raised.
     """
 
+    # What one of them holds at a time.
     _running: ClassVar[asyncio.Lock | None] = None
 
     def __init__(
@@ -47,7 +55,7 @@ class CodeCell(Composition):
         self.error: BaseException | None = None
         self._on_ran = on_ran
         self._task: asyncio.Task[BaseException | None] | None = None
-        self._runs = 0
+        self.runs = 0
         self.editor = CodeEditor(
             original, source=source, label=label, on_run=self._pressed_run, on_stop=self.stop
         )
@@ -120,8 +128,8 @@ class CodeCell(Composition):
             self.error = stopped
         finally:
             self.editor.state = "idle"
-        self._runs += 1
-        self.editor.count = f"[{self._runs}]"
+        self.runs += 1
+        self.editor.count = f"[{self.runs}]"
         self.editor.note = _words(self.error)
         if self._on_ran is not None:
             self._on_ran(self)

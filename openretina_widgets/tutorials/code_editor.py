@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -83,11 +85,11 @@ class CodeEditor(anywidget.AnyWidget):
 
 def _kernel_id() -> str:
     """Return the id by which the server knows this kernel, empty outside a kernel."""
-    from pathlib import Path
+    if "ipykernel.kernelapp" not in sys.modules:  # to import it would replace the comm manager
+        return ""
+    from ipykernel.connect import get_connection_file
 
     try:
-        from ipykernel.connect import get_connection_file
-
         return Path(get_connection_file()).stem.removeprefix("kernel-")
-    except (ImportError, RuntimeError, OSError):
+    except (RuntimeError, OSError):
         return ""

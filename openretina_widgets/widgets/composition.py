@@ -26,6 +26,13 @@ def _tree(root: ipw.Widget) -> Iterator[ipw.Widget]:
             waiting += value.values()
 
 
+def close_all(root: ipw.Widget, but: ipw.Widget | None = None) -> None:
+    """Close a widget and everything that it holds, except `but`."""
+    for widget in list(_tree(root)):
+        if widget is not but and widget.comm is not None:  # a part may have closed its own
+            widget.close()
+
+
 def beside_or_above(groups: list[ipw.Widget]) -> ipw.GridBox:
     """Return controls that stand in one column beside the pictures.
 
@@ -66,7 +73,5 @@ class Composition(ipw.VBox):
 
     def close(self) -> None:
         """Close the widget and everything it holds: children, layouts, styles, scales, marks."""
-        for widget in list(_tree(self)):
-            if widget is not self:
-                widget.close()
+        close_all(self, but=self)
         super().close()
