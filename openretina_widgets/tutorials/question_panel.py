@@ -174,7 +174,7 @@ class _Input:
         self.widgets: list[ipw.Widget] = []
         self._several = isinstance(question, ChoiceQuestion) and question.several
         self._taken: Any = None
-        wide = ipw.Layout(width="auto", max_width="46em")
+        wide = {"width": "auto", "max_width": "46em"}
         if isinstance(question, ChoiceQuestion):
             texts = [_plain(choice.text) for choice in question.choices]
             if self._several:
@@ -187,7 +187,7 @@ class _Input:
                 self.widgets = [ipw.RadioButtons(options=options, value=None, layout=wide)]
         elif isinstance(question, TextQuestion):
             words = "Write your answer in your own words"
-            tall = ipw.Layout(width="auto", max_width="46em", height="110px")
+            tall = wide | {"height": "110px"}
             self.widgets = [ipw.Textarea(placeholder=words, layout=tall)]
         elif isinstance(question, NumberQuestion | NeuronQuestion) or (
             isinstance(question, CheckQuestion) and question.answered_with != "none"
