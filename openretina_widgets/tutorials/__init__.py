@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openretina_widgets.errors import TutorialError
     from openretina_widgets.tutorials.classroom import Classroom
+    from openretina_widgets.tutorials.lesson_copies import copy_lessons
     from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
     from openretina_widgets.tutorials.prediction_field import FieldPrediction
@@ -20,6 +21,7 @@ _HOME = {
     "Tutorial": "notebook",
     "TutorialError": "notebook",
     "TutorialStepper": "stepper",
+    "copy_lessons": "lesson_copies",
 }
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Tutorial",
     "TutorialError",
     "TutorialStepper",
+    "copy_lessons",
 ]
 
 
