@@ -24,6 +24,7 @@ _TAGS = nh3.ALLOWED_TAGS | {"div", "span", "input", "img", "details", "summary"}
 _ATTRIBUTES: dict[str, set[str]] = {
     **{tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()},
     "*": {"class", "align"},
+    "details": {"open"},
     "a": {"href", "title", "target"},
     "img": {"src", "alt", "title", "width", "height"},
     "input": {"type", "checked", "disabled"},

@@ -231,8 +231,10 @@ class TutorialStepper(Composition):
         """Return a cell as text, or as code to run."""
         if cell.kind == "code":
             return self._code(cell)
-        kind = "orw-lesson-said" if cell.role == "solution" else ""
-        return self._text(cell, cell.source, kind)
+        if cell.role == "solution":  # folded in the notebook; here a button has opened it
+            opened = cell.source.replace("<details>", "<details open>")
+            return self._text(cell, opened, "orw-lesson-said")
+        return self._text(cell, cell.source)
 
     def _text(self, cell: TutorialCell, text: str, kind: str = "") -> MarkdownText:
         folder = self.tutorial.path.parent

@@ -1,0 +1,97 @@
+"""A lesson that ships, as a student goes through it: wrong answer, hint, right answer, Next."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator
+
+from openretina_widgets.tutorials import Tutorial
+from tests.browser.lab import Lab, expect
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass
+class Answers:
+    """What a student tries first, and then."""
+
+    wrong: str
+    right: str
+
+
+LESSONS = {
+    "tuning_curves": {
+        "lowest": Answers("90°", "180°"),
+        "mean-dsi": Answers("12", "?float(dsi[model.neurons_of('ON-OFF DS 90°')].mean())"),
+        "scrambled": Answers("", "Nothing is left of it, I think."),
+        "slow-or-fast": Answers("", "The transient one likes it faster."),
+        "surround": Answers("both", "the first, ON sustained"),
+        "find-one": Answers("0", "30"),
+    },
+}
+
+
+def press(where: Locator, name: str) -> None:
+    button = where.locator("button:visible").filter(has_text=re.compile(rf"^\s*{name}$"))
+    button.first.click()
+
+
+def give(lab: Lab, panel: Locator, kind: str, answer: str) -> None:
+    if answer.startswith("?"):
+        answer = lab.evaluate_in_kernel(answer[1:])
+    if kind == "choice":
+        panel.locator("label").filter(has_text=re.compile(rf"^\s*{re.escape(answer)}\s*$")).click()
+    elif kind == "text":
+        panel.locator("textarea").fill(answer)
+    else:
+        panel.locator("input").fill(answer)
+    press(panel, "Keep" if kind == "text" else "Check")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
+    tutorial = Tutorial.read(name)
+    lab.page.set_viewport_size({"width": 1440, "height": 1400})
+    code = (
+        "import openretina_widgets as orw\n"
+        f"stepper = orw.TutorialStepper({name!r}, progress_folder={str(tmp_path)!r})\n"
+        "stepper"
+    )
+    lab.new_notebook([code])
+    lab.run_cell(0)
+    output = lab.output_area(0)
+    for k, step in enumerate(tutorial.steps):
+        far = output.locator(".orw-contents-far")
+        expect(far).to_have_text(f"Step {k + 1} of {len(tutorial.steps)}")
+        cells = output.locator(".orw-code:visible")
+        for at in range(cells.count()):
+            press(cells.nth(at), "Run")
+            expect(cells.nth(at).locator(".orw-code-note")).to_have_text("Ran", timeout=120_000)
+        panels = output.locator(".orw-lesson-question:visible")
+        asked = [cell.about for cell in step.cells if cell.role == "question"]
+        for panel, id in zip(panels.all(), asked, strict=True):
+            kind, answers = tutorial.questions[id].kind, LESSONS[name][id]
+            said = panel.locator(".orw-lesson-said").last
+            if answers.wrong:
+                give(lab, panel, kind, answers.wrong)
+                expect(panel.locator(".orw-lesson-wrong")).to_be_visible()
+            for number in range(len(tutorial.hints.get(id, ()))):
+                press(panel, f"Hint {number + 1} of .*")
+                expect(panel.locator(".orw-lesson-hint")).to_have_count(number + 1)
+            give(lab, panel, kind, answers.right)
+            expect(said).to_contain_text("Kept" if kind == "text" else "✓ Right")
+            if id in tutorial.solutions:
+                press(panel, "Show solution")
+                expect(panel.locator("details[open]")).to_be_visible()
+        lab.screenshot(f"lesson-{name}-{k + 1}")
+        if k + 1 < len(tutorial.steps):
+            press(output, "Next")
+    expect(output.locator(".orw-lesson-note")).to_contain_text("This is the last step.")
+    expect(output.locator(".orw-contents-bar")).to_have_attribute(
+        "aria-valuenow", str(len(tutorial.steps))
+    )
