@@ -24,6 +24,13 @@ class Answers:
 
 
 LESSONS = {
+    "find_specialised_neurons": {
+        "two-indices": Answers("", "dsi against on_off, I expect."),
+        "missed": Answers("0", "?len(set(model.neurons_of('DS')) - set(found.neurons))"),
+        "colour-one": Answers("0", "?int(table.where('colour_opponency > 0.3').neurons[0])"),
+        "thresholds": Answers("", "I would look at the scatter of each index first."),
+        "correlation": Answers("", "It was tested on movies, not on gratings or spots."),
+    },
     "tuning_curves": {
         "lowest": Answers("90°", "180°"),
         "mean-dsi": Answers("12", "?float(dsi[model.neurons_of('ON-OFF DS 90°')].mean())"),
