@@ -31,6 +31,15 @@ LESSONS = {
         "thresholds": Answers("", "I would look at the scatter of each index first."),
         "correlation": Answers("", "It was tested on movies, not on gratings or spots."),
     },
+    "receptive_fields": {
+        "on-off-tile": Answers("a red centre", "empty"),
+        "largest-distance": Answers(
+            "400", "?float(away[model.neurons_of('ON sustained')[:4]].max())"
+        ),
+        "around-a-spot": Answers("", "It changes its sign with the spot."),
+        "four-times": Answers("it is a quarter", "it halves"),
+        "four-distances": Answers("", "Not much: it is a small sample."),
+    },
     "tuning_curves": {
         "lowest": Answers("90°", "180°"),
         "mean-dsi": Answers("12", "?float(dsi[model.neurons_of('ON-OFF DS 90°')].mean())"),
