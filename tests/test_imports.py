@@ -27,6 +27,8 @@ RANK = {
     "export": 4,
     "widgets": 5,
     "tutorials": 6,
+    "installation": 7,
+    "command_line": 8,
 }
 HEAVY = ("torch", "numpy", "scipy", "ipywidgets", "anywidget", "bqplot", "matplotlib", "IPython")
 NOT_IN_THE_ENGINE = ("ipywidgets", "anywidget", "bqplot", "matplotlib", "IPython", "traitlets")
