@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
     from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
     from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+    from openretina_widgets.insilico.stimulus_optimization.discriminative import (
+        most_discriminative_stimuli,
+    )
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -62,6 +65,7 @@ _HOME = {
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
     "load_model": "models",
+    "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
@@ -95,6 +99,7 @@ __all__ = [
     "compare_tuning",
     "experiments",
     "load_model",
+    "most_discriminative_stimuli",
     "optimize_neurons",
     "receptive_fields",
     "selectivity_table",

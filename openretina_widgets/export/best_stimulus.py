@@ -30,6 +30,7 @@ _REDUCERS: dict[str, type] = {
     "SliceMeanReducer": parts.SliceMeanReducer,
 }
 _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
+_SEEDED = ("NeuronsObjective", "GroupsObjective")
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
 _FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
 
@@ -38,9 +39,7 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
     """Return the code for a result, with the name that the model has there."""
     missing, settings = Missing(), result.settings
     words: list[str] = []
-    by_seed = result.settings.get("objective", {}).get("type") == "NeuronsObjective" and bool(
-        result.seeds
-    )
+    by_seed = settings.get("objective", {}).get("type") in _SEEDED and bool(result.seeds)
     most, more = _stopper(settings.get("stopper", {}), result, missing, words)
     regularizers = [
         part(one, _REGULARIZERS, "the regularizer", missing)
@@ -90,18 +89,17 @@ def _from_seeds(
     optimizer: Code | float,
     missing: Missing,
 ) -> tuple[tuple[str, ...], str]:
-    """Return the call of `optimize_neurons`, which adds the norm and the range at the end."""
+    """Return the call that started from seeds, which adds the norm and the range at the end."""
     objective = result.settings["objective"]
-    neurons, seeds = _neurons_and_seeds(result)
     *before, bounds = result.settings["postprocessors"] or [{}]
     if bounds.get("type") != "NormAndRange" or not bounds.get("exact", True):
         missing("the last postprocessor is not the norm and range of optimize_neurons", _FOREIGN)
     norm = bounds.get("norm")
+    function, subject, seeds = _subject(result)
     arguments: dict[str, Any] = {
-        "neurons": neurons,
+        **subject,
         "data_key": result.data_key,
         "seed": seeds,
-        "direction": "increase" if objective.get("sign", 1.0) > 0 else "decrease",
         "time_steps": int(result.stimulus.shape[2]),
         "window": tuple(objective["frames"]),
         "max_iterations": most,
@@ -119,7 +117,7 @@ def _from_seeds(
     post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
     if post:
         arguments["postprocessor"] = post
-    return (), call("orw.optimize_neurons", model, **arguments)
+    return (), call(function, model, **arguments)
 
 
 def _from_start(
@@ -177,10 +175,24 @@ def _from_start(
     return start, code
 
 
-def _neurons_and_seeds(result: OptimizationResult) -> tuple[list[int], list[int]]:
-    """Return the arguments: neurons first, their seeds within."""
-    each = [element[0] for element in result.neurons]
-    batch, seeds = len(each), list(result.seeds)
+def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]]:
+    """Return the function, what it is asked about, and the seeds of each of these."""
+    objective = result.settings["objective"]
+    if objective["type"] == "GroupsObjective":
+        targets, seeds = _each_and_seeds(list(objective["targets"]), list(result.seeds))
+        groups = dict(zip(objective["names"], objective["groups"], strict=True))
+        subject = {"groups": groups, "temperature": objective["temperature"]}
+        if targets != list(range(len(groups))):
+            subject["targets"] = targets
+        return "orw.most_discriminative_stimuli", subject, seeds
+    neurons, seeds = _each_and_seeds([one[0] for one in result.neurons], list(result.seeds))
+    direction = "increase" if objective.get("sign", 1.0) > 0 else "decrease"
+    return "orw.optimize_neurons", {"neurons": neurons, "direction": direction}, seeds
+
+
+def _each_and_seeds(each: list[int], seeds: list[int]) -> tuple[list[int], list[int]]:
+    """Return the arguments: what is asked about first, the seeds within."""
+    batch = len(each)
     for n in range(1, batch + 1):
         if batch % n:
             continue

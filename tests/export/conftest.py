@@ -46,6 +46,15 @@ def best(model) -> OptimizationResult:
 
 
 @pytest.fixture(scope="package")
+def discriminative(model) -> OptimizationResult:
+    """One of three groups, two seeds."""
+    groups = {name: model.neurons_of(name) for name in ("ON-OFF DS 0°", "ON DS 0°", "OS 0°")}
+    return orw.most_discriminative_stimuli(
+        model, groups, targets="ON DS 0°", seed=[2, 5], temperature=0.2, max_iterations=4
+    )
+
+
+@pytest.fixture(scope="package")
 def given_start(model) -> OptimizationResult:
     """The way of `optimize_stimulus`: a start of one's own, a torch optimizer, a reducer."""
     start = torch.randn(1, 2, 30, 18, 16, generator=torch.Generator().manual_seed(3))
@@ -109,9 +118,12 @@ def table(model) -> orw.SelectivityTable:
 
 
 @pytest.fixture(scope="package")
-def session(best, given_start, gratings, spots, gradient, local_gradient, average, table):
+def session(
+    best, discriminative, given_start, gratings, spots, gradient, local_gradient, average, table
+):
     return {
         "best": best,
+        "told apart": discriminative,
         "a start <b>given</b>": given_start,
         "gratings": gratings,
         "spots": spots,

@@ -27,6 +27,7 @@ from tests.insilico.modules import linear_model
 
 NUMBERS = {
     "best": ("stimulus", "score", "score_trace", "response"),
+    "told apart": ("stimulus", "score", "score_trace", "response"),
     "a start <b>given</b>": ("stimulus", "score", "score_trace"),
     "gratings": ("responses", "traces", "repeats", "baseline", "f1"),
     "spots": ("responses", "centres"),

@@ -5,6 +5,10 @@ for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one ba
 """
 
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
+from openretina_widgets.insilico.stimulus_optimization.discriminative import (
+    discriminative_steps,
+    most_discriminative_stimuli,
+)
 from openretina_widgets.insilico.stimulus_optimization.neurons import (
     neuron_steps,
     optimize_neurons,
@@ -51,6 +55,8 @@ __all__ = [
     "Step",
     "TemporalLowPass",
     "TotalVariationRegularizer",
+    "discriminative_steps",
+    "most_discriminative_stimuli",
     "neuron_steps",
     "optimization_steps",
     "optimize_neurons",

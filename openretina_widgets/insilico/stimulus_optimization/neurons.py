@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-import operator
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, SupportsIndex
+from collections.abc import Sequence
+from typing import Any, Literal
 
-import torch
 from torch import nn
 
-from openretina_widgets.errors import check_positive, unknown_name
-from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
-from openretina_widgets.insilico.stimulus_optimization.objective import (
-    NeuronsObjective,
-    Window,
-    check_window,
-)
-from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
-    OptimizationStopper,
-)
-from openretina_widgets.insilico.stimulus_optimization.optimizer import (
-    OptimizerInit,
-    Steps,
-    drain,
-    optimization_steps,
-)
-from openretina_widgets.insilico.stimulus_optimization.regularizer import (
-    Limits,
-    NormAndRange,
-)
+from openretina_widgets.insilico.stimulus_optimization.objective import NeuronsObjective, Window
+from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit, Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.regularizer import Limits
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 Direction = Literal["increase", "decrease"]
-
-_START_RMS = 0.1  # of the noise a run starts from, in model units, before it is projected
-_STEP = 0.1  # as a share of the norm, or of the range where there is no norm
 
 
 def optimize_neurons(
@@ -57,10 +34,7 @@ def optimize_neurons(
     >>> result.stimulus.shape
     torch.Size([3, 2, 50, 18, 16])
     """
-    known = [*inspect.signature(neuron_steps).parameters][2:]
-    for name in settings:
-        if name not in known:
-            raise TypeError(unknown_name("optimize_neurons", name, known, "setting"))
+    check_settings("optimize_neurons", settings, neuron_steps)
     return drain(neuron_steps(model, neurons, **settings))
 
 
@@ -132,67 +106,29 @@ def neuron_steps(
     face = as_retina_model(model)
     session = face.session(data_key)
     chosen = face.check_neurons(neurons, session)
-    seeds = _checked_seeds(seed)
     if direction not in ("increase", "decrease"):
         raise ValueError(f"direction: expected 'increase' or 'decrease', got {direction!r}")
-    if optimizer_init_fn is not None and learning_rate is not None:
-        raise ValueError("learning_rate: leave it out when optimizer_init_fn is given")
-    shape = face.stimulus_shape(time_steps)
-    bounds = NormAndRange(
-        norm=face.stimulus_norm if norm is None else None if norm == math.inf else norm,
-        min_max_values=face.stimulus_range if stimulus_range is None else tuple(stimulus_range),
-    )
-    if bounds.norm is None and bounds.min_max_values is None and regularizer is None:
-        raise ValueError(
-            "norm, stimulus_range, regularizer: this model has no range of its own, and without "
-            "any bound the stimulus grows for ever; give at least one"
+
+    def objective_of(seeds: int, frames: Window) -> NeuronsObjective:
+        each = tuple(neuron for neuron in chosen for _ in range(seeds))
+        return NeuronsObjective(
+            face, each, session, frames, 1.0 if direction == "increase" else -1.0
         )
-    start = torch.cat([_noise(shape, one) for one in seeds]).repeat(len(chosen), 1, 1, 1, 1)
-    objective = NeuronsObjective(
+
+    return seeded_steps(
         face,
-        tuple(neuron for neuron in chosen for _ in seeds),
-        session,
-        check_window(window, time_steps - face.lag),
-        1.0 if direction == "increase" else -1.0,
-    )
-    if optimizer_init_fn is None:
-        optimizer_init_fn = _default_optimizer(bounds, learning_rate)
-    before = () if postprocessor is None else postprocessor
-    before = tuple(before) if isinstance(before, list | tuple) else (before,)
-    return optimization_steps(
-        start.to(device=face.device, dtype=face.dtype),
+        objective_of,
+        len(chosen),
+        seed=seed,
+        time_steps=time_steps,
+        window=window,
+        max_iterations=max_iterations,
+        patience=patience,
+        min_delta=min_delta,
+        norm=norm,
+        stimulus_range=stimulus_range,
+        learning_rate=learning_rate,
         optimizer_init_fn=optimizer_init_fn,
-        objective_object=objective,
-        optimization_stopper=OptimizationStopper(max_iterations, patience, min_delta),
-        stimulus_regularization_loss=regularizer,
-        stimulus_postprocessor=(*before, bounds),
-        seeds=seeds * len(chosen),
+        regularizer=regularizer,
+        postprocessor=postprocessor,
     )
-
-
-def _checked_seeds(seed: int | Sequence[int]) -> tuple[int, ...]:
-    seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
-    if not seeds:
-        raise ValueError("seed: expected at least one seed, got none")
-    for one in seeds:
-        if isinstance(one, bool) or not isinstance(one, SupportsIndex) or operator.index(one) < 0:
-            raise ValueError(f"seed: expected whole numbers >= 0, got {one!r}")
-    return tuple(map(operator.index, seeds))
-
-
-def _noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    return _START_RMS * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _default_optimizer(bounds: NormAndRange, learning_rate: float | None) -> OptimizerInit:
-    if bounds.norm is not None:
-        length = check_positive(
-            _STEP * bounds.norm if learning_rate is None else learning_rate, "learning_rate"
-        )
-        return lambda params: NormalizedDescent(params, lr=length)
-    limits = [abs(limit) for pair in bounds.min_max_values or () for limit in pair if limit]
-    step = check_positive(
-        _STEP * min(limits, default=1.0) if learning_rate is None else learning_rate,
-        "learning_rate",
-    )
-    return lambda params: torch.optim.Adam(params, lr=step)

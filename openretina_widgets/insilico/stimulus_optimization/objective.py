@@ -284,6 +284,11 @@ class NeuronsObjective:
     sign: float = 1.0
     batched: bool = field(default=True, init=False)
 
+    @property
+    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
+        """The neurons that each element looks at."""
+        return tuple((neuron,) for neuron in self.neurons)
+
     @cached_property
     def _index(self) -> torch.Tensor:
         return _index_tensor(self.neurons, self.model.device)

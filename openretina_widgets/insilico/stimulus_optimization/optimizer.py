@@ -393,9 +393,9 @@ def _keeps(objective: Any) -> bool:
 
 
 def _neurons(objective: Any, batch: int) -> tuple[tuple[int, ...], ...]:
+    if (each := getattr(objective, "neurons_of_elements", None)) is not None:
+        return tuple(each)
     neurons = tuple(getattr(objective, "neurons", ()))
-    if _keeps(objective):
-        return tuple((neuron,) for neuron in neurons)
     return (neurons,) * batch if neurons else ()
 
 

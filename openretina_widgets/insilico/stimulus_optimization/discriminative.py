@@ -1,0 +1,233 @@
+"""What makes groups of neurons different: the most discriminative stimulus of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.insilico.stimulus_optimization.objective import (
+    Evaluation,
+    Window,
+    check_window,
+)
+from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
+from openretina_widgets.models._checks import is_index
+from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+
+Groups = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+
+TEMPERATURE = 1.6  # Burg et al. 2024
+
+
+def most_discriminative_stimuli(
+    model: RetinaModel | nn.Module, groups: Groups, **settings: Any
+) -> OptimizationResult:
+    """Find the stimulus that drives each group of neurons and no other group.
+
+    Settings, errors and result are those of `discriminative_steps`. The elements of the result
+    are the first group's seeds, then the second's.
+
+    Examples
+    --------
+    >>> model = load_model("synthetic")
+    >>> groups = {name: model.neurons_of(name) for name in ("ON-OFF DS 0°", "ON DS 0°")}
+    >>> result = most_discriminative_stimuli(model, groups, seed=0)
+    >>> result.score  # at most log 2, the number of groups
+    """
+    check_settings("most_discriminative_stimuli", settings, discriminative_steps, seeded_steps)
+    return drain(discriminative_steps(model, groups, **settings))
+
+
+def discriminative_steps(
+    model: RetinaModel | nn.Module,
+    groups: Groups,
+    *,
+    data_key: str | None = None,
+    targets: Sequence[str | int] | str | int | None = None,
+    temperature: float = TEMPERATURE,
+    **settings: Any,
+) -> Steps:
+    """Check the arguments, and return the generator of the run's steps.
+
+    The score of a stimulus for group g, of K groups whose mean responses are r_1 … r_K, is
+    ``r_g / τ - log(sum_k exp(r_k / τ)) + log K`` (Burg et al. 2024, "Most discriminative stimuli
+    for functional cell type clustering"): 0 when all groups answer alike, and log K at most, when
+    the others are silent beside it. Every pair of group and seed is an experiment of its own.
+
+    Parameters
+    ----------
+    model
+        A `RetinaModel`, or a live OpenRetina model.
+    groups
+        Name to neurons of the session, or the neurons alone; two groups at least, without a
+        neuron in common. The mean over a group's neurons counts, so that its size does not.
+    data_key
+        Session, the first one for None.
+    targets
+        Groups for which a stimulus is sought, by name or place; None for each.
+    temperature
+        τ, in the unit of the response: differences far below it hardly count, and beyond it the
+        score saturates.
+    **settings
+        ``seed``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
+        ``norm``, ``stimulus_range``, ``learning_rate``, ``optimizer_init_fn``, ``regularizer`` and
+        ``postprocessor``: see `neuron_steps`.
+
+    Returns
+    -------
+    generator
+        See `optimization_steps`. In the result, ``neurons`` are those of each element's group,
+        and ``response`` is their mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+    """
+    check_settings("discriminative_steps", settings, discriminative_steps, seeded_steps)
+    face = as_retina_model(model)
+    session = face.session(data_key)
+    names, members = _checked_groups(face, session, groups)
+    sought = _checked_targets(targets, names)
+    tau = check_positive(temperature, "temperature")
+
+    def objective_of(seeds: int, frames: Window) -> GroupsObjective:
+        each = tuple(group for group in sought for _ in range(seeds))
+        return GroupsObjective(face, members, names, each, session, frames, tau)
+
+    return seeded_steps(face, objective_of, len(sought), **settings)
+
+
+@dataclass(frozen=True)
+class GroupsObjective:
+    """One group an element: element b tells its own group from all others.
+
+    Attributes
+    ----------
+    groups, names
+        Neurons and name of each group.
+    targets
+        Place among the groups of each element of the batch.
+    frames
+        First response frame that counts and the frame after the last.
+    temperature
+        See `discriminative_steps`.
+    """
+
+    model: RetinaModel
+    groups: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...]
+    targets: tuple[int, ...]
+    data_key: str
+    frames: Window
+    temperature: float
+    batched: bool = field(default=True, init=False)
+
+    @property
+    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
+        """The neurons that each element is to drive."""
+        return tuple(self.groups[target] for target in self.targets)
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _mean(self) -> torch.Tensor:
+        """``(neuron, group)``: what the response is multiplied by to give the groups' means."""
+        mean = torch.zeros(self.model.n_neurons(self.data_key), len(self.groups))
+        for group, neurons in enumerate(self.groups):
+            mean[list(neurons), group] = 1 / len(neurons)
+        return mean.to(device=self.model.device, dtype=self.model.dtype)
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _own(self) -> torch.Tensor:
+        return torch.tensor(self.targets, device=self.model.device)[:, None]
+
+    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
+        """Score a batch ``(batch, channel, time, height, width)``."""
+        means = self.model(stimulus, data_key=self.data_key) @ self._mean
+        start, stop = self.frames
+        share = torch.log_softmax(means[:, start:stop].mean(dim=1) / self.temperature, dim=1)
+        score = share.gather(1, self._own)[:, 0] + math.log(len(self.groups))
+        own = self._own[:, None].expand(-1, means.shape[1], 1)
+        return Evaluation(score, means.gather(2, own)[..., 0].detach())
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the scores ``(batch,)``, to be maximised."""
+        return self.evaluate(stimulus).score
+
+    def keep(self, elements: Sequence[int]) -> GroupsObjective:
+        """Return the same objective for some elements of the batch."""
+        kept = tuple(self.targets[element] for element in elements)
+        return GroupsObjective(
+            self.model,
+            self.groups,
+            self.names,
+            kept,
+            self.data_key,
+            self.frames,
+            self.temperature,
+        )
+
+    def window(self, time_steps: int) -> Window:
+        """Return the response frames that count."""
+        return check_window(self.frames, time_steps - self.model.lag)
+
+
+def _checked_groups(
+    model: RetinaModel, session: str, groups: Groups
+) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        raise TypeError(
+            f"groups: expected a dictionary of name to neurons, or a list of lists, got {groups!r}"
+        )
+    named = groups if isinstance(groups, Mapping) else {str(k): g for k, g in enumerate(groups)}
+    if len(named) < 2:
+        raise ValueError(f"groups: expected two at least to tell apart, got {len(named)}")
+    members: list[tuple[int, ...]] = []
+    home: dict[int, str] = {}
+    for name, group in named.items():
+        if isinstance(group, str) or not isinstance(group, Iterable):
+            raise TypeError(f"groups: expected the neurons of {name!r} as a list, got {group!r}")
+        neurons = list(group)
+        if not neurons:
+            raise ValueError(f"groups: {name!r} is empty; every group needs a neuron")
+        checked = model.check_neurons(neurons, session)
+        for neuron in checked:
+            if neuron in home:
+                twice = f"{home[neuron]!r} and {name!r}" if home[neuron] != name else f"{name!r}"
+                raise ValueError(f"groups: neuron {neuron} is twice in {twice}")
+            home[neuron] = name
+        members.append(tuple(checked))
+    return tuple(str(name) for name in named), tuple(members)
+
+
+def _checked_targets(
+    targets: Sequence[str | int] | str | int | None, names: tuple[str, ...]
+) -> tuple[int, ...]:
+    if targets is None:
+        return tuple(range(len(names)))
+    asked = list(targets) if isinstance(targets, list | tuple | range) else [targets]
+    if not asked:
+        raise ValueError("targets: expected a group at least, got none")
+    places = []
+    for target in asked:
+        if isinstance(target, str):
+            if target not in names:
+                raise ValueError(unknown_name("targets", target, names, "group"))
+            places.append(names.index(target))
+        elif not is_index(target):
+            raise TypeError(f"targets: expected names of groups or their places, got {target!r}")
+        elif not 0 <= target < len(names):
+            raise ValueError(f"targets: expected places from 0 to {len(names) - 1}, got {target}")
+        else:
+            places.append(int(target))
+    return tuple(places)

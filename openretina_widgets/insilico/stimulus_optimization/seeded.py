@@ -1,0 +1,132 @@
+"""Experiments that start from the noise of a seed: what such runs have in common."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex
+
+import torch
+
+from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
+from openretina_widgets.insilico.stimulus_optimization.objective import Window, check_window
+from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
+    OptimizationStopper,
+)
+from openretina_widgets.insilico.stimulus_optimization.optimizer import (
+    OptimizerInit,
+    Steps,
+    optimization_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.regularizer import (
+    Limits,
+    NormAndRange,
+)
+from openretina_widgets.models.retina_model import RetinaModel
+
+_START_RMS = 0.1  # of the noise a run starts from, in model units, before it is projected
+_STEP = 0.1  # as a share of the norm, or of the range where there is no norm
+
+
+def seeded_steps(
+    model: RetinaModel,
+    objective_of: Callable[[int, Window], Any],
+    experiments: int,
+    *,
+    seed: int | Sequence[int] = 0,
+    time_steps: int = 50,
+    window: Window | None = None,
+    max_iterations: int = 200,
+    patience: int | None = 30,
+    min_delta: float = 0.0,
+    norm: float | None = None,
+    stimulus_range: Sequence[Limits] | None = None,
+    learning_rate: float | None = None,
+    optimizer_init_fn: OptimizerInit | None = None,
+    regularizer: Any = None,
+    postprocessor: Any = None,
+) -> Steps:
+    """Return the steps of a batch of experiments, each from every seed.
+
+    `objective_of` makes the objective of the batch from the number of seeds and the response
+    frames that count: element ``e * seeds + s`` is experiment e from seed s. All else is as in
+    `neuron_steps`.
+    """
+    seeds = _checked_seeds(seed)
+    if optimizer_init_fn is not None and learning_rate is not None:
+        raise ValueError("learning_rate: leave it out when optimizer_init_fn is given")
+    shape = model.stimulus_shape(time_steps)
+    bounds = NormAndRange(
+        norm=model.stimulus_norm if norm is None else None if norm == math.inf else norm,
+        min_max_values=model.stimulus_range if stimulus_range is None else tuple(stimulus_range),
+    )
+    if bounds.norm is None and bounds.min_max_values is None and regularizer is None:
+        raise ValueError(
+            "norm, stimulus_range, regularizer: this model has no range of its own, and without "
+            "any bound the stimulus grows for ever; give at least one"
+        )
+    start = torch.cat([_noise(shape, one) for one in seeds]).repeat(experiments, 1, 1, 1, 1)
+    objective = objective_of(len(seeds), check_window(window, time_steps - model.lag))
+    if optimizer_init_fn is None:
+        optimizer_init_fn = _default_optimizer(bounds, learning_rate)
+    before = () if postprocessor is None else postprocessor
+    before = tuple(before) if isinstance(before, list | tuple) else (before,)
+    return optimization_steps(
+        start.to(device=model.device, dtype=model.dtype),
+        optimizer_init_fn=optimizer_init_fn,
+        objective_object=objective,
+        optimization_stopper=OptimizationStopper(max_iterations, patience, min_delta),
+        stimulus_regularization_loss=regularizer,
+        stimulus_postprocessor=(*before, bounds),
+        seeds=seeds * experiments,
+    )
+
+
+def check_settings(asked: str, given: Mapping[str, Any], *takers: Callable[..., Any]) -> None:
+    """Refuse a setting that none of the functions takes by name.
+
+    Raises
+    ------
+    TypeError
+        In the name of the function that was `asked`; the message names the nearest setting.
+    """
+    known = [
+        name
+        for taker in takers
+        for name, one in inspect.signature(taker).parameters.items()
+        if one.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for name in given:
+        if name not in known:
+            raise TypeError(unknown_name(asked, name, known, "setting"))
+
+
+def _checked_seeds(seed: int | Sequence[int]) -> tuple[int, ...]:
+    seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
+    if not seeds:
+        raise ValueError("seed: expected at least one seed, got none")
+    for one in seeds:
+        if isinstance(one, bool) or not isinstance(one, SupportsIndex) or operator.index(one) < 0:
+            raise ValueError(f"seed: expected whole numbers >= 0, got {one!r}")
+    return tuple(map(operator.index, seeds))
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    return _START_RMS * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _default_optimizer(bounds: NormAndRange, learning_rate: float | None) -> OptimizerInit:
+    if bounds.norm is not None:
+        length = check_positive(
+            _STEP * bounds.norm if learning_rate is None else learning_rate, "learning_rate"
+        )
+        return lambda params: NormalizedDescent(params, lr=length)
+    limits = [abs(limit) for pair in bounds.min_max_values or () for limit in pair if limit]
+    step = check_positive(
+        _STEP * min(limits, default=1.0) if learning_rate is None else learning_rate,
+        "learning_rate",
+    )
+    return lambda params: torch.optim.Adam(params, lr=step)
