@@ -67,7 +67,8 @@ class Prediction(PredictionPanel[Progress, TuningCurves]):
         ``"cartesian"``, ``"polar"``, or ``"dial"`` for the preferred angle alone. None: by the
         axis; around a circle for angles, with the dial offered beside the curve.
     along
-        The axis of the curve, needed where several are varied.
+        The axis of the curve. None: the one that is varied, or of several the one after which the
+        experiment is named.
     at
         Value of other axes, which are then held at the nearest one. The rest are swept, and the
         curve is taken at the neuron's best.
@@ -88,8 +89,8 @@ class Prediction(PredictionPanel[Progress, TuningCurves]):
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit; the message names it. If several axes are varied and `along`
-        is not given.
+        If an argument does not fit; the message names it. If several axes are varied, the
+        experiment is named after none of them, and `along` is not given.
 
     Examples
     --------
@@ -411,6 +412,8 @@ def _axis_of(experiment: Experiment, along: str | None) -> Axis:
     if len(varied) == 1:
         return varied[0]
     names = [axis.name for axis in varied]
+    if experiment.name in names:
+        return _axis_of(experiment, experiment.name)
     if not names:
         raise ValueError(f"experiment: nothing is varied in {experiment.name!r}: there is no curve")
     raise ValueError(

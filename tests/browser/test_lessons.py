@@ -40,6 +40,22 @@ LESSONS = {
         "four-times": Answers("it is a quarter", "it halves"),
         "four-distances": Answers("", "Not much: it is a small sample."),
     },
+    "what_makes_types_different": {
+        "alike": Answers("opposite signs", "hardly: a bright spot in both"),
+        "driven": Answers("1", "?round(float(answers[0, 1] / answers[0, 0]), 2)"),
+        "log-2": Answers("1", "0.693"),
+        "which-tells": Answers("a small bright spot", "a bright spot in a wide dark ring"),
+        "slower": Answers("flash once, briefly", "stay bright for as long as it counts"),
+        "dark-edge": Answers("motion to the left", "dark edges that move to the right"),
+        "edges-seen": Answers("", "A bright bar and a dark one, both to the right."),
+        "how-many": Answers("24", "?sum(right.values())"),
+        "mean-hides": Answers("", "The score looks at the mean, and two are enough."),
+        "own-pair": Answers("", ""),
+        "random-halves": Answers(
+            "near 0, they are of one type", "near log 2, they can be told apart"
+        ),
+        "shrinks": Answers("", "Less, since the network has errors of its own."),
+    },
     "tuning_curves": {
         "lowest": Answers("90°", "180°"),
         "mean-dsi": Answers("12", "?float(dsi[model.neurons_of('ON-OFF DS 90°')].mean())"),

@@ -178,6 +178,15 @@ def test_bad_arguments_leave_nothing(model: RetinaModel, nothing_left: None) -> 
         Prediction(model, "direction", at={"speed": 3})
 
 
+def test_the_curve_runs_along_the_axis_that_the_experiment_is_named_after(
+    model: RetinaModel,
+) -> None:
+    prediction = Prediction(model, "temporal_frequency")
+    assert sum(len(axis) > 1 for axis in prediction.experiment.axes) == 2
+    assert prediction.axis.name == "temporal_frequency"
+    prediction.close()
+
+
 async def test_several_axes(model: RetinaModel) -> None:
     two = experiments.drifting_gratings(directions=4, temporal_frequencies=[1, 2])
     neuron = selective(model, 0.0)
