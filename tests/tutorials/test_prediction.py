@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -162,8 +163,9 @@ def test_bad_drawings(prediction: Prediction, values: Any, error: type, words: s
 
 
 def test_bad_arguments_leave_nothing(model: RetinaModel, nothing_left: None) -> None:
+    two = replace(experiments.standard("orientation", model), name="neither")
     with pytest.raises(ValueError, match=r"varies 'orientation' and 'phase'.*along='orientation'"):
-        Prediction(model, "orientation")
+        Prediction(model, two)
     with pytest.raises(TypeError, match="experiment: expected an Experiment"):
         Prediction(model, 3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="neuron"):
