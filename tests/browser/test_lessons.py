@@ -50,7 +50,7 @@ LESSONS = {
         "edges-seen": Answers("", "A bright bar and a dark one, both to the right."),
         "how-many": Answers("24", "?sum(right.values())"),
         "mean-hides": Answers("", "The score looks at the mean, and two are enough."),
-        "own-pair": Answers("", ""),
+        "own-pair": Answers('second = "ON sustained"', 'second = "OFF sustained"'),
         "random-halves": Answers(
             "near 0, they are of one type", "near log 2, they can be told apart"
         ),
