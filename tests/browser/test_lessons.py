@@ -47,7 +47,7 @@ LESSONS = {
             "The ON-OFF neuron is direction-selective, p < 0.05.",
             "Its DSI is not exactly 0, and it is tiny.",
         ),
-        "enough": Answers("2", "?min(n for n, k in found.items() if k >= 0.8 * 28)"),
+        "enough": Answers("2", "?min(n for n, k in enough.items() if k >= 0.8 * 28)"),
         "rule": Answers(
             "Above 5 Hz the preferred direction is reversed.",
             "It depends on the frequency as a part of the pictures a second: it is lost at one "
