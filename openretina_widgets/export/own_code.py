@@ -143,8 +143,8 @@ def _plain(used: str, value: Any, function: FunctionType) -> str:
         return literal(value)
     except TypeError:
         raise ValueError(
-            f"experiment: {function.__name__}() uses {used!r} of type {type(value).__name__}, which "
-            "code cannot say; make it inside the function"
+            f"experiment: {function.__name__}() uses {used!r} of type {type(value).__name__}, "
+            "which code cannot say; make it inside the function"
         ) from None
 
 
