@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from openretina_widgets.export.code import Code, call
+from openretina_widgets.export.own_code import OwnCode
 from openretina_widgets.export.recipe import Missing, Recipe, means
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
-from openretina_widgets.insilico.tuning_analyses.experiment import plain
+from openretina_widgets.insilico.tuning_analyses.experiment import Experiment, plain
 
 # What each experiment calls the values of its axes.
 _FACTORIES: dict[str, tuple[str, Mapping[str, str]]] = {
@@ -56,8 +57,14 @@ _OF_SWEEP = (
 )
 
 
-def recipe_of(curves: TuningCurves, model: str) -> Recipe:
-    """Return the code for tuning curves, with the name that the model has there."""
+def recipe_of(curves: TuningCurves, model: str, own: OwnCode | None = None) -> Recipe:
+    """Return the code for tuning curves, with the name that the model has there.
+
+    Raises
+    ------
+    ValueError
+        If code of the user's own makes another experiment than that of the curves.
+    """
     missing = Missing()
     settings = curves.settings
     arguments: dict[str, Any] = {"neurons": list(curves.neurons), "data_key": curves.data_key}
@@ -72,7 +79,16 @@ def recipe_of(curves: TuningCurves, model: str) -> Recipe:
     if curves.controls:
         arguments["controls"] = list(curves.controls)
     arguments["seed"] = curves.seed
-    code = call("orw.sweep", model, str(_experiment(curves, missing)), **arguments)
+    if own is None:
+        experiment = _experiment(curves, missing)
+    elif (differs := _difference(own.experiment, curves)) is None:
+        experiment = Code(own.call)
+    else:
+        raise ValueError(
+            f"experiment: {own.call} is not the experiment of these curves, "
+            f"{curves.experiment!r}: they differ in {differs}"
+        )
+    code = call("orw.sweep", model, str(experiment), **arguments)
     words: list[str] = []
     if curves.finished < 1:
         words.append(
@@ -90,9 +106,10 @@ def recipe_of(curves: TuningCurves, model: str) -> Recipe:
         ]
     if curves.repeats is not None and whole:
         compare.append(means("repeats", "{}.repeats", curves.repeats))
+    imported = ("from dataclasses import replace",) if "replace(" in code and own is None else ()
     return Recipe(
         code,
-        before=("from dataclasses import replace",) if "replace(" in code else (),
+        before=imported if own is None else own.before,
         missing=tuple(missing.said),
         words=tuple(words),
         compare=tuple(compare),
@@ -117,7 +134,8 @@ def _experiment(curves: TuningCurves, missing: Missing) -> Code:
             return Code(call("replace", made, **changed))
     return missing(
         f"the experiment {curves.experiment!r} was built by hand, and its code is not known",
-        "write it into the notebook in the place that says so, or use one of orw.experiments",
+        "hand in the function that makes it, to_notebook(..., experiment=...), write it into the "
+        "notebook in the place that says so, or use one of orw.experiments",
     )
 
 
@@ -139,15 +157,23 @@ def _factory(curves: TuningCurves) -> tuple[str | None, dict[str, Any]]:
 
 
 def _same(experiment: Any, curves: TuningCurves) -> bool:
+    return _difference(experiment, curves) is None
+
+
+def _difference(experiment: Experiment, curves: TuningCurves) -> str | None:
+    """Return in what an experiment differs from that of curves, None where in nothing."""
     held = {key: value for key, value in curves.settings.items() if key not in _OF_SWEEP}
-    return (
-        experiment.title == curves.title
-        and experiment.polar == curves.polar
-        and [axis.name for axis in experiment.axes] == [axis.name for axis in curves.axes]
-        and all(
-            np.array_equal(one.values, other.values)
-            for one, other in zip(experiment.axes, curves.axes, strict=True)
-        )
-        and plain(experiment.settings) == held
-        and experiment.centred == (curves.centres is not None)
-    )
+    if experiment.title != curves.title:
+        return "the title"
+    if experiment.polar != curves.polar:
+        return "the axis that is an angle"
+    if [axis.name for axis in experiment.axes] != [axis.name for axis in curves.axes]:
+        return "the axes"
+    for one, other in zip(experiment.axes, curves.axes, strict=True):
+        if not np.array_equal(one.values, other.values):
+            return f"the values of {one.name!r}"
+    if plain(experiment.settings) != held:
+        return "the settings"
+    if experiment.centred != (curves.centres is not None):
+        return "the place of the stimuli"
+    return None

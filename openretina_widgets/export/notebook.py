@@ -5,22 +5,25 @@ from __future__ import annotations
 import html
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from openretina_widgets.errors import NotReproducible
+from openretina_widgets.errors import NotReproducible, unknown_name
 from openretina_widgets.export import best_stimulus, experiment_code, fields_and_tables
 from openretina_widgets.export.code import ARRAY, literal
 from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.export.models import Opened, check_given, opened
+from openretina_widgets.export.own_code import own_code
 from openretina_widgets.export.recipe import Recipe
 from openretina_widgets.export.results import Result, Results, kind_of, session_of, title_of
+from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
 from openretina_widgets.models.neuron import ModelIdentity
 
 Gaps = Literal["raise", "describe"]
+Make = Callable[..., Experiment]
 
-_RECIPES: dict[str, Callable[[Any, str], Recipe]] = {
+_RECIPES: dict[str, Callable[..., Recipe]] = {
     "best_stimulus": best_stimulus.recipe_of,
     "tuning_curves": experiment_code.recipe_of,
     "receptive_fields": fields_and_tables.recipe_of_fields,
@@ -45,6 +48,7 @@ def to_notebook(
     path: str | os.PathLike[str],
     *,
     model: str | os.PathLike[str] | None = None,
+    experiment: Make | Mapping[str, Make] | None = None,
     gaps: Gaps = "raise",
     overwrite: bool = False,
 ) -> Path:
@@ -63,6 +67,11 @@ def to_notebook(
     model
         Name or path, for `load_model`, of a model that was handed in as an object. Its weights must
         have the hash that the results carry.
+    experiment
+        Function, called without arguments, that makes the experiment of tuning curves where it is
+        one of your own, or a `functools.partial` of it with keywords; a dictionary of them by the
+        name of the result where there are several. Its code is written into the notebook, with the
+        functions of yours that it calls and the plain values that it reads.
     gaps
         What is done about a part that no code can make again, such as an objective of your own:
         ``"raise"``, or ``"describe"`` for a notebook that says in words what to write in its place,
@@ -87,13 +96,31 @@ def to_notebook(
     named = session_of(results)
     given = check_given(model)
     target = check_path(path, (".ipynb",), overwrite=overwrite)
-    text = _text(named, given, gaps)
+    text = _text(named, given, gaps, _by_name(experiment, named))
     with written_whole(target) as partial:
         partial.write_text(text, encoding="utf-8")
     return target
 
 
-def _text(named: dict[str, Result], given: str | None, gaps: Gaps) -> str:
+def _by_name(experiment: Any, named: dict[str, Result]) -> dict[str, Make]:
+    """Return the function of each result that has one."""
+    if experiment is None:
+        return {}
+    swept = [name for name, result in named.items() if kind_of(result) == "tuning_curves"]
+    if not isinstance(experiment, Mapping):
+        if len(swept) != 1:
+            raise ValueError(
+                f"experiment: there are tuning curves in {len(swept)} of {len(named)} results; "
+                "give a dictionary of functions by the name of the result"
+            )
+        return {swept[0]: experiment}
+    for name in experiment:
+        if name not in swept:
+            raise ValueError(unknown_name("experiment", str(name), swept, "name of tuning curves"))
+    return dict(experiment)
+
+
+def _text(named: dict[str, Result], given: str | None, gaps: Gaps, own: dict[str, Make]) -> str:
     import nbformat
 
     notebook = nbformat.v4.new_notebook()
@@ -103,7 +130,7 @@ def _text(named: dict[str, Result], given: str | None, gaps: Gaps) -> str:
         "name": "python3",
     }
     notebook.metadata["language_info"] = {"name": "python"}
-    for number, (kind, source) in enumerate(_cells(named, given, gaps)):
+    for number, (kind, source) in enumerate(_cells(named, given, gaps, own)):
         make = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
         cell = make(source)
         cell["id"] = f"cell-{number}"
@@ -112,14 +139,19 @@ def _text(named: dict[str, Result], given: str | None, gaps: Gaps) -> str:
     return str(nbformat.writes(notebook)) + "\n"
 
 
-def _cells(named: dict[str, Result], given: str | None, gaps: Gaps) -> list[tuple[str, str]]:
+def _cells(
+    named: dict[str, Result], given: str | None, gaps: Gaps, own: dict[str, Make]
+) -> list[tuple[str, str]]:
     identities = list(dict.fromkeys(result.model for result in named.values()))
     names = {
         identity: "model" if k == 0 else f"model_{k + 1}" for k, identity in enumerate(identities)
     }
     models = {identity: opened(identity, given) for identity in identities}
+    codes = {name: own_code(make) for name, make in own.items()}
     recipes = {
-        name: _RECIPES[kind_of(result)](result, names[result.model])
+        name: _RECIPES[kind_of(result)](
+            result, names[result.model], **({"own": codes[name]} if name in codes else {})
+        )
         for name, result in named.items()
     }
     said = [one.missing for one in models.values() if one.missing]

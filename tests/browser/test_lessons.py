@@ -24,6 +24,54 @@ class Answers:
 
 
 LESSONS = {
+    "design_your_own_experiment": {
+        "which-null": Answers(
+            "The slow display may have an effect.",
+            "At every frequency the direction tuning is the same on both displays.",
+        ),
+        "your-null": Answers(
+            "too short", "The tuning is the same on both. I measure DSI and angle."
+        ),
+        "mean-over-what": Answers(
+            "the tuning of neuron 0", "the first response frame of every neuron"
+        ),
+        "cycles": Answers("15", "0.5"),
+        "window": Answers("1 s", "0.8 s"),
+        "step-size": Answers("0.75", "270"),
+        "reversed": Answers("0°, as it was built", "180°"),
+        "lost-at": Answers("5 Hz", "7.5 Hz"),
+        "phase-control": Answers("it should vanish, as a control has to", "it should stay"),
+        "by-chance": Answers("0", "4.2"),
+        "shuffles": Answers("1000", "1680"),
+        "small-effect": Answers(
+            "The ON-OFF neuron is direction-selective, p < 0.05.",
+            "Its DSI is not exactly 0, and it is tiny.",
+        ),
+        "enough": Answers("2", "?min(n for n, k in enough.items() if k >= 0.8 * 28)"),
+        "rule": Answers(
+            "Above 5 Hz the preferred direction is reversed.",
+            "It depends on the frequency as a part of the pictures a second: it is lost at one "
+            "half, and reversed beyond.",
+        ),
+        "delay": Answers("267", "?1000 * 4 / model.frame_rate"),
+        "unique": Answers("all of them", "the linear control"),
+        "contrast-20": Answers(
+            "The neuron does not saturate.",
+            "Nothing: no display shows it, and the model was not made for it.",
+        ),
+        "per-degree": Answers("77.5", "0.0775"),
+        "claim": Answers(
+            "ON DS neurons of this retina are direction-selective at 3.75 Hz.",
+            "The fitted network's are; whether the retina's are has to be measured.",
+        ),
+        "design": Answers("slow", "mine"),
+        "methods": Answers(
+            "",
+            "Sine gratings of 2.5 cycles per mm drifted in eight directions, ten pictures a "
+            "second; means over 0.8 s; a blank and scrambled pixels as controls; ten repeats "
+            "with Poisson counts, seed 1.",
+        ),
+    },
     "find_specialised_neurons": {
         "two-indices": Answers("", "dsi against on_off, I expect."),
         "missed": Answers("0", "?len(set(model.neurons_of('DS')) - set(found.neurons))"),
