@@ -27,6 +27,10 @@ class LessonContents(anywidget.AnyWidget):
         Called with the position of the step that was pressed.
     on_again
         Called when the student wants to begin anew, which is asked twice.
+    goals
+        What is learnt.
+    minutes
+        How long it takes, None when it is not said.
 
     Attributes
     ----------
@@ -41,6 +45,8 @@ class LessonContents(anywidget.AnyWidget):
 
     title = traitlets.Unicode().tag(sync=True)
     titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    goals = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    minutes = traitlets.Float(None, allow_none=True).tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)
     done = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
@@ -51,11 +57,15 @@ class LessonContents(anywidget.AnyWidget):
         *,
         on_go: Callable[[int], object],
         on_again: Callable[[], object],
+        goals: Sequence[str] = (),
+        minutes: float | None = None,
     ) -> None:
         self._on_go, self._on_again = on_go, on_again
         super().__init__(
             title=title,
             titles=list(steps),
+            goals=list(goals),
+            minutes=minutes,
             done=[""] * len(steps),
             layout=ipw.Layout(flex="1 1 220px", min_width="200px", margin="0 16px 8px 0"),
         )

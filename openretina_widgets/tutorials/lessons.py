@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.tutorials.sealed import sealed
 
 __all__ = ["lesson_path", "lesson_paths", "without_solutions"]
 
@@ -83,8 +84,8 @@ def lesson_path(name: str) -> Path:
 def without_solutions(notebook: Any) -> Any:
     """Return the student's version of a notebook: no solutions, teacher's page or outputs.
 
-    How an answer is checked stays in the metadata, since the student's own kernel checks it: who
-    opens the file in an editor can read it there.
+    How an answer is checked stays in the metadata, since the student's own kernel checks it. It is
+    packed, so that no answer is read by accident; who wants to can unpack it.
 
     Parameters
     ----------
@@ -100,6 +101,10 @@ def without_solutions(notebook: Any) -> Any:
     student.cells = [cell for cell in student.cells if role_of(cell) not in TEACHERS_ONLY]
     for cell in student.cells:
         cell.metadata.pop("execution", None)
+        if role_of(cell) == "question":
+            said = cell.metadata[KEY]["tutorial"]
+            if isinstance(said.get("question"), dict):
+                said["question"] = sealed(said["question"])
         if cell.cell_type == "code":
             cell.outputs = []
             cell.execution_count = None

@@ -18,6 +18,7 @@ from openretina_widgets.tutorials.schema import (
     problem_of_notebook,
     tutorial_metadata,
 )
+from openretina_widgets.tutorials.sealed import opened
 
 __all__ = ["Tutorial", "TutorialCell", "TutorialStep"]
 
@@ -248,7 +249,7 @@ class _Reader:
             self.steps.append((_heading(cell) or "Start", []))
         about = ""
         if role == "question":
-            about = self._question(number, cell.source, said["question"])
+            about = self._question(number, cell.source, opened(said["question"]))
         elif role in ("hint", "solution"):
             about = said.get("for", "")
         elif role == "prediction":

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.tutorials.sealed import opened
 
 __all__ = ["KEY", "problem_of_cell", "problem_of_notebook", "tutorial_metadata"]
 
@@ -109,6 +110,10 @@ def problem_of_cell(said: Any, cell_type: str) -> str:
 
 
 def _problem_of_question(question: dict[str, Any]) -> str:
+    try:
+        question = opened(question)
+    except ValueError as error:
+        return str(error)
     kind = question["kind"]
     if kind not in QUESTIONS:
         return unknown_name("question.kind", kind, list(QUESTIONS), "kind of question")

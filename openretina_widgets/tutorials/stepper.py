@@ -79,6 +79,8 @@ class TutorialStepper(Composition):
             [step.title for step in self.tutorial.steps],
             on_go=self._go,
             on_again=self.restart,
+            goals=self.tutorial.goals,
+            minutes=self.tutorial.minutes,
         )
         self._back = button("Back", "arrow-left", "To the step before", width="110px")
         self._next = button("Next", "arrow-right", "To the next step", width="110px")

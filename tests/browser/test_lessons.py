@@ -72,6 +72,19 @@ LESSONS = {
             "with Poisson counts, seed 1.",
         ),
     },
+    "optimise_a_stimulus": {
+        "surround-sign": Answers("bright as well", "darker than grey"),
+        "on-to-off": Answers("nothing", "centre and surround exchange their signs"),
+        "what-is-held": Answers("the score", "the norm"),
+        "quick-score": Answers("learning_rate=0.5", "learning_rate=5"),
+        "one-frame": Answers("", "Only the light shortly before it."),
+        "how-long-before": Answers("3", "100"),
+        "twice-the-norm": Answers(
+            "it stays as it is", "weak parts of the pattern grow until they are at the limit too"
+        ),
+        "two-laboratories": Answers("", "Which norm and which range did you hold?"),
+        "to-the-left": Answers("28", "36"),
+    },
     "find_specialised_neurons": {
         "two-indices": Answers("", "dsi against on_off, I expect."),
         "missed": Answers("0", "?len(set(model.neurons_of('DS')) - set(found.neurons))"),
@@ -120,6 +133,16 @@ def press(where: Locator, name: str) -> None:
     button.first.click()
 
 
+def change_and_run(code: Locator, setting: str) -> None:
+    """Give another value to a setting that stands in the code, and run it."""
+    editor, count = code.locator("textarea"), code.locator(".orw-code-count")
+    name, before = setting.partition("=")[0], count.inner_text()
+    editor.fill(re.sub(rf"{name}=[^,)\n]*", setting, editor.input_value()))
+    press(code, "Run")
+    expect(count).not_to_have_text(before)
+    expect(code.locator(".orw-code-note")).to_have_text("Ran")
+
+
 def give(lab: Lab, panel: Locator, kind: str, answer: str) -> None:
     if answer.startswith("?"):
         answer = lab.evaluate_in_kernel(answer[1:])
@@ -127,6 +150,8 @@ def give(lab: Lab, panel: Locator, kind: str, answer: str) -> None:
         panel.locator("label").filter(has_text=re.compile(rf"^\s*{re.escape(answer)}\s*$")).click()
     elif kind == "text":
         panel.locator("textarea").fill(answer)
+    elif kind == "score":
+        change_and_run(panel.page.locator(".orw-code:visible").last, answer)
     else:
         panel.locator("input").fill(answer)
     press(panel, "Keep" if kind == "text" else "Check")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator
 
+from openretina_widgets.tutorials.schema import tutorial_metadata
 from tests.browser.lab import Lab, expect
 from tests.tutorials.small_lesson import small_lesson
 
@@ -88,6 +90,28 @@ def test_from_a_wrong_answer_to_the_end(lab: Lab, tmp_path: Path, kernel_name: s
     expect(output.locator(".orw-contents-far")).to_have_text("Step 2 of 3")
     assert lab.evaluate_in_kernel("stepper.step") == "1"
     assert "For the teacher" not in output.inner_text()
+
+
+def test_goals_and_time_are_told_and_each_step_is_shown_from_its_top(
+    lab: Lab, tmp_path: Path
+) -> None:
+    path = small_lesson(tmp_path)
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if tutorial_metadata(cell.metadata) is not None and cell.source.startswith("#"):
+            cell.source += "\n\nA line more." * 60
+    nbformat.write(notebook, path)
+    lab.page.set_viewport_size({"width": 1440, "height": 700})
+    code = "import openretina_widgets as orw\norw.TutorialStepper({!r}, progress_folder={!r})"
+    lab.new_notebook([code.format(str(path), str(tmp_path))])
+    lab.run_cell(0)
+    output = lab.output_area(0)
+    expect(output.locator(".orw-contents-minutes")).to_have_text("About 5 minutes")
+    expect(output.locator(".orw-contents-goals li")).to_have_text(["Add one", "Find even ones"])
+    for title in ("Choose", "End"):
+        press(output, "Next")
+        expect(output.get_by_role("heading", name=title)).to_be_in_viewport()
+        expect(output.locator(".orw-contents-title")).to_be_in_viewport()
 
 
 def test_a_reload_and_a_new_kernel_lose_nothing(lab: Lab, tmp_path: Path, kernel_name: str) -> None:

@@ -60,7 +60,9 @@ def small_lesson(folder: Path, name: str = "small") -> Path:
         text("For the teacher only", metadata=_said(role="teacher")),
     ]
     notebook = new_notebook(cells=cells)
-    notebook.metadata = _said(version=1, name=name, title="A small lesson")
+    notebook.metadata = _said(
+        version=1, name=name, title="A small lesson", minutes=5, goals=["Add one", "Find even ones"]
+    )
     nbformat.validate(notebook)
     (folder / "dot.png").write_bytes(_PNG)
     path = folder / f"{name}.ipynb"

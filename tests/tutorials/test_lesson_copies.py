@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
+import ipywidgets as ipw
 import nbformat
 import pytest
 
-from openretina_widgets.tutorials import copy_lessons, lesson_copies
-from openretina_widgets.tutorials.lessons import lesson_paths
+from openretina_widgets import TutorialStepper
+from openretina_widgets.errors import TutorialError
+from openretina_widgets.tutorials import Tutorial, copy_lessons, lesson_copies
+from openretina_widgets.tutorials.lessons import lesson_paths, role_of
 
 
 def states(folder: Path) -> dict[str, str]:
@@ -40,6 +44,51 @@ def test_a_students_copy_has_no_solutions_and_a_teachers_has(tmp_path: Path) -> 
         assert not {"solution", "teacher"} & set(roles["student"])
         assert len(roles["teacher"]) >= len(roles["student"])
         nbformat.validate(nbformat.read(tmp_path / "student" / path.name, 4))
+
+
+def test_a_students_copy_asks_the_same_and_shows_no_answer(tmp_path: Path) -> None:
+    for copied, source in zip(copy_lessons(tmp_path), lesson_paths().values(), strict=True):
+        original, student = Tutorial.read(source), Tutorial.read(copied.path)
+        assert student.questions == original.questions
+        assert student.solutions == {}
+        text = copied.path.read_text(encoding="utf-8")
+        for answer in ('"right"', '"feedback"', '"answer"', '"expression"', '"model_answer"'):
+            assert answer not in text
+
+
+def test_a_students_copy_is_stepped_through_without_a_solution(tmp_path: Path) -> None:
+    for copied in copy_lessons(tmp_path):
+        stepper = TutorialStepper(copied.path, progress_folder=tmp_path / "progress")
+        for _ in stepper.tutorial.steps:
+            stepper.next()
+        buttons = [w for w in _everything(stepper) if isinstance(w, ipw.Button)]
+        words = {button.description for button in buttons}
+        assert "Check" in words
+        assert not {word for word in words if "solution" in word}
+        stepper.close()
+
+
+def _everything(widget: ipw.Widget) -> Iterator[ipw.Widget]:
+    """A widget with all that it shows; of a stepper, on all its steps."""
+    yield widget
+    pages = widget._pages.values() if isinstance(widget, TutorialStepper) else ()
+    for child in (*getattr(widget, "children", ()), *pages):
+        yield from _everything(child)
+
+
+@pytest.mark.parametrize("packed", ["", "%", "bm8=", "W10=", "eyJpZCI6ICJhIn0=", 3])
+def test_answers_that_cannot_be_opened_are_refused_by_their_cell(
+    tmp_path: Path, packed: object
+) -> None:
+    path = copy_lessons(tmp_path)[0].path
+    notebook = nbformat.read(path, 4)
+    number, cell = next(
+        (k, cell) for k, cell in enumerate(notebook.cells, 1) if role_of(cell) == "question"
+    )
+    cell.metadata["openretina_widgets"]["tutorial"]["question"]["sealed"] = packed
+    nbformat.write(notebook, path)
+    with pytest.raises(TutorialError, match=rf"cell {number}: question\.sealed: cannot be opened"):
+        Tutorial.read(path)
 
 
 def test_what_was_changed_is_kept_and_a_newer_version_put_beside(

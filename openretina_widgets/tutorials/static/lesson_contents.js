@@ -16,6 +16,11 @@ function render({ model, el }) {
   const title = make("div", "orw-contents-title", el);
   title.setAttribute("role", "heading");
   title.setAttribute("aria-level", "2");
+  const minutes = model.get("minutes");
+  if (minutes !== null) {
+    const words = `About ${minutes} minute${minutes === 1 ? "" : "s"}`;
+    make("div", "orw-contents-minutes", el, words);
+  }
   const far = make("div", "orw-contents-far", el);
   const bar = make("div", "orw-contents-bar", el);
   bar.setAttribute("role", "progressbar");
@@ -23,6 +28,13 @@ function render({ model, el }) {
   const nav = make("nav", "orw-contents-nav", el);
   nav.setAttribute("aria-label", "Steps of the lesson");
   const list = make("ol", "orw-contents-list", nav);
+  if (model.get("goals").length) {
+    const goals = make("details", "orw-contents-goals", el);
+    goals.open = model.get("step") === 0; // who is in the middle wants the step, not the goals
+    make("summary", "", goals, "What you will learn");
+    const learnt = make("ul", "", goals);
+    for (const goal of model.get("goals")) make("li", "", learnt, goal);
+  }
   const again = make("button", "orw-contents-again", el, "Start again");
   let asked = 0;
 
@@ -60,6 +72,18 @@ function render({ model, el }) {
     });
   }
 
+  // A step is read from its top. Where the top is in view, nothing moves.
+  function top() {
+    const lesson = el.closest(".orw-lesson");
+    if (!lesson) return;
+    const scrolls = (node) => node.scrollHeight > node.clientHeight &&
+      /auto|scroll/.test(getComputedStyle(node).overflowY);
+    let above = lesson.parentElement;
+    while (above && !scrolls(above)) above = above.parentElement;
+    const edge = above ? above.getBoundingClientRect().top : 0;
+    if (lesson.getBoundingClientRect().top < edge) lesson.scrollIntoView({ block: "start" });
+  }
+
   list.addEventListener("keydown", (event) => {
     const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!way) return;
@@ -85,10 +109,12 @@ function render({ model, el }) {
 
   model.on("change:titles", lines);
   for (const name of ["title", "step", "done"]) model.on(`change:${name}`, draw);
+  model.on("change:step", top);
   lines();
   return () => {
     clearTimeout(asked);
     model.off("change:titles", lines);
+    model.off("change:step", top);
     for (const name of ["title", "step", "done"]) model.off(`change:${name}`, draw);
   };
 }
