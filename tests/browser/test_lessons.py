@@ -11,6 +11,7 @@ from playwright.sync_api import Locator
 
 from openretina_widgets.tutorials import Tutorial
 from tests.browser.lab import Lab, expect
+from tests.browser.test_prediction import button, draw_upwards, message
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +25,42 @@ class Answers:
 
 
 LESSONS = {
+    "direction_selectivity": {
+        "ratio": Answers("1", "?(responses[2] / responses[6]).item()"),
+        "why-silent": Answers(
+            "Its inputs do not answer to motion down.",
+            "Something holds it back, and the order in which places are lit decides whether it "
+            "comes in time.",
+        ),
+        "any-linear": Answers(
+            "Yes, if the filter is tilted in space and time.", "No, whatever the filter."
+        ),
+        "what-fails": Answers(
+            "A rectifier: it is linear.",
+            "A filter that is tilted in space and time, or an interaction between places: its own "
+            "is separable.",
+        ),
+        "veto-when": Answers("Well after its excitation.", "About when its excitation does."),
+        "veto-late": Answers(
+            "0",
+            "?1000 * int(rows['up']['ON'].veto[0, 2].argmax() "
+            "- rows['up']['ON'].excitation[0, 2].argmax()) / model.frame_rate",
+        ),
+        "no-veto": Answers("Up falls to what down was.", "Down rises to nearly what up is."),
+        "left": Answers("0", "?float(left['no veto'])"),
+        "help-does": Answers(
+            "Nothing that matters.", "It makes the response to the preferred direction stronger."
+        ),
+        "half-veto": Answers("0", "0.6"),
+        "dark-edge": Answers("When the bar arrives.", "When the bar leaves."),
+        "faster": Answers("First 0°, then none.", "First 0°, then 180°."),
+        "flip-at": Answers("7.6", "?float(model.frame_rate / (2 * delays['ON DS 0°']))"),
+        "why-bar": Answers("", "It comes once, so that there is no cycle to be mistaken for."),
+        "best-control": Answers("It is a still picture.", "It changes in place."),
+        "in-short": Answers(
+            "Too short.", "A delayed veto from the next place comes too late for motion one way."
+        ),
+    },
     "find_specialised_neurons": {
         "two-indices": Answers("", "dsi against on_off, I expect."),
         "missed": Answers("0", "?len(set(model.neurons_of('DS')) - set(found.neurons))"),
@@ -68,6 +105,27 @@ def give(lab: Lab, panel: Locator, kind: str, answer: str) -> None:
     press(panel, "Keep" if kind == "text" else "Check")
 
 
+def predict(lab: Lab, output: Locator, hints: int) -> None:
+    """Draw what is expected, commit it, look what comes, and say why; hints and solution opened."""
+    prediction = output.locator(".orw-prediction:visible")
+    plot = prediction.locator(".orw-predict")
+    plot.scroll_into_view_if_needed()
+    expect(button(prediction, "Observe")).to_be_disabled()
+    draw_upwards(lab, plot)
+    plot.locator(".orw-predict-handle").nth(1).press("ArrowUp")  # one of them once more, by key
+    button(prediction, "Commit").click()
+    button(prediction, "Observe").click()
+    expect(message(prediction)).to_contain_text("Observed. Now explain", timeout=60_000)
+    expect(prediction.locator(".orw-card")).to_contain_text("direction")
+    prediction.locator("textarea").fill("It was built to prefer what moves up.")
+    prediction.locator("textarea").blur()
+    for number in range(hints):  # they stand above those of the questions
+        output.locator("button:visible").filter(has_text=f"Hint {number + 1} of").first.click()
+        expect(output.locator(".orw-lesson-hint:visible")).to_have_count(number + 1)
+    output.locator("button:visible").filter(has_text="Show solution").first.click()
+    expect(output.locator("details[open]:visible")).to_have_count(1)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
@@ -88,6 +146,9 @@ def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
         for at in range(cells.count()):
             press(cells.nth(at), "Run")
             expect(cells.nth(at).locator(".orw-code-note")).to_have_text("Ran", timeout=120_000)
+        for cell in (cell for cell in step.cells if cell.role == "prediction"):
+            predict(lab, output, hints=len(tutorial.hints[cell.about]))
+            lab.screenshot(f"lesson-{name}-{k + 1}-predicted")
         panels = output.locator(".orw-lesson-question:visible")
         asked = [cell.about for cell in step.cells if cell.role == "question"]
         for panel, id in zip(panels.all(), asked, strict=True):
