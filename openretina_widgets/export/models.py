@@ -12,7 +12,11 @@ from openretina_widgets.models.loading import EMBEDDED, TRAINED
 from openretina_widgets.models.neuron import ModelIdentity
 from openretina_widgets.models.published import PUBLISHED
 
-_EMBEDDED = re.compile(r"embedded, seed (\d+)")
+_STRENGTH = r"(?:, {name} (?P<{name}>[\d.e+-]+))?"
+_EMBEDDED = re.compile(
+    r"embedded, seed (?P<seed>\d+)"
+    + "".join(_STRENGTH.format(name=name) for name in ("veto", "facilitation"))
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,14 @@ def opened(identity: ModelIdentity | None, given: str | None) -> Opened:
         )
     source = identity.source
     if found := _EMBEDDED.fullmatch(source):
-        seed = int(found[1])
-        if seed == 0:
+        seed = int(found["seed"])
+        lesion = {
+            name: float(found[name]) for name in ("veto", "facilitation") if found[name] is not None
+        }
+        if seed == 0 and not lesion:
             return Opened(call("orw.load_model", literal(EMBEDDED), device="cpu"))
         needs = "from openretina_widgets.models.synthetic import load_synthetic"
-        return Opened(f"load_synthetic(seed={seed})", imports=needs)
+        return Opened(call("load_synthetic", seed=seed, **lesion), imports=needs)
     if source.startswith("embedded, fitted"):
         return Opened(call("orw.load_model", literal(TRAINED), device="cpu"))
     if identity.name in PUBLISHED:

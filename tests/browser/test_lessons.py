@@ -11,6 +11,7 @@ from playwright.sync_api import Locator
 
 from openretina_widgets.tutorials import Tutorial
 from tests.browser.lab import Lab, expect
+from tests.browser.test_prediction import button, draw_upwards, message
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +25,95 @@ class Answers:
 
 
 LESSONS = {
+    "optimise_a_stimulus": {
+        "surround-sign": Answers("bright as well", "darker than grey"),
+        "on-to-off": Answers("nothing", "centre and surround exchange their signs"),
+        "what-is-held": Answers("the score", "the norm"),
+        "quick-score": Answers("learning_rate=0.5", "learning_rate=5"),
+        "one-frame": Answers("", "Only the light shortly before it."),
+        "how-long-before": Answers("3", "100"),
+        "twice-the-norm": Answers(
+            "it stays as it is", "weak parts of the pattern grow until they are at the limit too"
+        ),
+        "two-laboratories": Answers("", "Which norm and which range did you hold?"),
+        "to-the-left": Answers("28", "36"),
+    },
+    "tuning_curves": {
+        "lowest": Answers("90°", "180°"),
+        "mean-dsi": Answers("12", "?float(dsi[model.neurons_of('ON-OFF DS 90°')].mean())"),
+        "scrambled": Answers("", "Nothing is left of it, I think."),
+        "slow-or-fast": Answers("", "The transient one likes it faster."),
+        "surround": Answers("both", "the first, ON sustained"),
+        "find-one": Answers("0", "30"),
+    },
+    "receptive_fields": {
+        "on-off-tile": Answers("a red centre", "empty"),
+        "largest-distance": Answers(
+            "400", "?float(away[model.neurons_of('ON sustained')[:4]].max())"
+        ),
+        "around-a-spot": Answers("", "It changes its sign with the spot."),
+        "four-times": Answers("it is a quarter", "it halves"),
+        "four-distances": Answers("", "Not much: it is a small sample."),
+    },
+    "find_specialised_neurons": {
+        "two-indices": Answers("", "dsi against on_off, I expect."),
+        "missed": Answers("0", "?len(set(model.neurons_of('DS')) - set(found.neurons))"),
+        "colour-one": Answers("0", "?int(table.where('colour_opponency > 0.3').neurons[0])"),
+        "thresholds": Answers("", "I would look at the scatter of each index first."),
+        "correlation": Answers("", "It was tested on movies, not on gratings or spots."),
+    },
+    "direction_selectivity": {
+        "ratio": Answers("1", "?(responses[2] / responses[6]).item()"),
+        "why-silent": Answers(
+            "Its inputs do not answer to motion down.",
+            "Something holds it back, and the order in which places are lit decides whether it "
+            "comes in time.",
+        ),
+        "any-linear": Answers(
+            "Yes, if the filter is tilted in space and time.", "No, whatever the filter."
+        ),
+        "what-fails": Answers(
+            "A rectifier: it is linear.",
+            "A filter that is tilted in space and time, or an interaction between places: its own "
+            "is separable.",
+        ),
+        "veto-when": Answers("Well after its excitation.", "About when its excitation does."),
+        "veto-late": Answers(
+            "0",
+            "?1000 * int(rows['up']['ON'].veto[0, 2].argmax() "
+            "- rows['up']['ON'].excitation[0, 2].argmax()) / model.frame_rate",
+        ),
+        "no-veto": Answers("Up falls to what down was.", "Down rises to nearly what up is."),
+        "left": Answers("0", "?float(left['no veto'])"),
+        "help-does": Answers(
+            "Nothing that matters.", "It makes the response to the preferred direction stronger."
+        ),
+        "half-veto": Answers("0", "0.6"),
+        "dark-edge": Answers("When the bar arrives.", "When the bar leaves."),
+        "faster": Answers("First 0°, then none.", "First 0°, then 180°."),
+        "flip-at": Answers("7.6", "?float(model.frame_rate / (2 * delays['ON DS 0°']))"),
+        "why-bar": Answers("", "It comes once, so that there is no cycle to be mistaken for."),
+        "best-control": Answers("It is a still picture.", "It changes in place."),
+        "in-short": Answers(
+            "Too short.", "A delayed veto from the next place comes too late for motion one way."
+        ),
+    },
+    "what_makes_types_different": {
+        "alike": Answers("opposite signs", "hardly: a bright spot in both"),
+        "driven": Answers("1", "?round(float(answers[0, 1] / answers[0, 0]), 2)"),
+        "log-2": Answers("1", "0.693"),
+        "which-tells": Answers("a small bright spot", "a bright spot in a wide dark ring"),
+        "slower": Answers("flash once, briefly", "stay bright for as long as it counts"),
+        "dark-edge": Answers("motion to the left", "dark edges that move to the right"),
+        "edges-seen": Answers("", "A bright bar and a dark one, both to the right."),
+        "how-many": Answers("24", "?sum(right.values())"),
+        "mean-hides": Answers("", "The score looks at the mean, and two are enough."),
+        "own-pair": Answers('second = "ON sustained"', 'second = "OFF sustained"'),
+        "random-halves": Answers(
+            "near 0, they are of one type", "near log 2, they can be told apart"
+        ),
+        "shrinks": Answers("", "Less, since the network has errors of its own."),
+    },
     "design_your_own_experiment": {
         "which-null": Answers(
             "The slow display may have an effect.",
@@ -72,59 +162,6 @@ LESSONS = {
             "with Poisson counts, seed 1.",
         ),
     },
-    "optimise_a_stimulus": {
-        "surround-sign": Answers("bright as well", "darker than grey"),
-        "on-to-off": Answers("nothing", "centre and surround exchange their signs"),
-        "what-is-held": Answers("the score", "the norm"),
-        "quick-score": Answers("learning_rate=0.5", "learning_rate=5"),
-        "one-frame": Answers("", "Only the light shortly before it."),
-        "how-long-before": Answers("3", "100"),
-        "twice-the-norm": Answers(
-            "it stays as it is", "weak parts of the pattern grow until they are at the limit too"
-        ),
-        "two-laboratories": Answers("", "Which norm and which range did you hold?"),
-        "to-the-left": Answers("28", "36"),
-    },
-    "find_specialised_neurons": {
-        "two-indices": Answers("", "dsi against on_off, I expect."),
-        "missed": Answers("0", "?len(set(model.neurons_of('DS')) - set(found.neurons))"),
-        "colour-one": Answers("0", "?int(table.where('colour_opponency > 0.3').neurons[0])"),
-        "thresholds": Answers("", "I would look at the scatter of each index first."),
-        "correlation": Answers("", "It was tested on movies, not on gratings or spots."),
-    },
-    "receptive_fields": {
-        "on-off-tile": Answers("a red centre", "empty"),
-        "largest-distance": Answers(
-            "400", "?float(away[model.neurons_of('ON sustained')[:4]].max())"
-        ),
-        "around-a-spot": Answers("", "It changes its sign with the spot."),
-        "four-times": Answers("it is a quarter", "it halves"),
-        "four-distances": Answers("", "Not much: it is a small sample."),
-    },
-    "what_makes_types_different": {
-        "alike": Answers("opposite signs", "hardly: a bright spot in both"),
-        "driven": Answers("1", "?round(float(answers[0, 1] / answers[0, 0]), 2)"),
-        "log-2": Answers("1", "0.693"),
-        "which-tells": Answers("a small bright spot", "a bright spot in a wide dark ring"),
-        "slower": Answers("flash once, briefly", "stay bright for as long as it counts"),
-        "dark-edge": Answers("motion to the left", "dark edges that move to the right"),
-        "edges-seen": Answers("", "A bright bar and a dark one, both to the right."),
-        "how-many": Answers("24", "?sum(right.values())"),
-        "mean-hides": Answers("", "The score looks at the mean, and two are enough."),
-        "own-pair": Answers('second = "ON sustained"', 'second = "OFF sustained"'),
-        "random-halves": Answers(
-            "near 0, they are of one type", "near log 2, they can be told apart"
-        ),
-        "shrinks": Answers("", "Less, since the network has errors of its own."),
-    },
-    "tuning_curves": {
-        "lowest": Answers("90°", "180°"),
-        "mean-dsi": Answers("12", "?float(dsi[model.neurons_of('ON-OFF DS 90°')].mean())"),
-        "scrambled": Answers("", "Nothing is left of it, I think."),
-        "slow-or-fast": Answers("", "The transient one likes it faster."),
-        "surround": Answers("both", "the first, ON sustained"),
-        "find-one": Answers("0", "30"),
-    },
 }
 
 
@@ -157,6 +194,35 @@ def give(lab: Lab, panel: Locator, kind: str, answer: str) -> None:
     press(panel, "Keep" if kind == "text" else "Check")
 
 
+def predict(
+    lab: Lab, output: Locator, *, around_a_circle: bool, hints: int, solution: bool
+) -> None:
+    """Draw what is expected, commit it, look what comes, and say why; hints and solution opened."""
+    prediction = output.locator(".orw-prediction:visible")
+    plot = prediction.locator(".orw-predict")
+    plot.scroll_into_view_if_needed()
+    expect(button(prediction, "Observe")).to_be_disabled()
+    handles = plot.locator(".orw-predict-handle")
+    if around_a_circle:
+        draw_upwards(lab, plot)
+        handles.nth(1).press("ArrowUp")  # one of them once more, by key
+    else:
+        for handle in handles.all():
+            handle.press("ArrowUp")
+    button(prediction, "Commit").click()
+    button(prediction, "Observe").click()
+    expect(message(prediction)).to_contain_text("Observed. Now explain", timeout=60_000)
+    expect(prediction.locator(".orw-card")).to_be_visible()
+    prediction.locator("textarea").fill("It was built so.")
+    prediction.locator("textarea").blur()
+    for number in range(hints):  # they stand above those of the questions
+        output.locator("button:visible").filter(has_text=f"Hint {number + 1} of").first.click()
+        expect(output.locator(".orw-lesson-hint:visible")).to_have_count(number + 1)
+    if solution:
+        output.locator("button:visible").filter(has_text="Show solution").first.click()
+        expect(output.locator("details[open]:visible")).to_have_count(1)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
@@ -177,6 +243,16 @@ def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
         for at in range(cells.count()):
             press(cells.nth(at), "Run")
             expect(cells.nth(at).locator(".orw-code-note")).to_have_text("Ran", timeout=120_000)
+        for cell in (cell for cell in step.cells if cell.role == "prediction"):
+            helps = tutorial.hints.get(cell.about, ())
+            predict(
+                lab,
+                output,
+                around_a_circle='"direction"' in cell.source,
+                hints=len(helps),
+                solution=cell.about in tutorial.solutions,
+            )
+            lab.screenshot(f"lesson-{name}-{k + 1}-predicted")
         panels = output.locator(".orw-lesson-question:visible")
         asked = [cell.about for cell in step.cells if cell.role == "question"]
         for panel, id in zip(panels.all(), asked, strict=True):

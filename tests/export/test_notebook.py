@@ -23,6 +23,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
 )
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
+from openretina_widgets.models.synthetic import load_synthetic
 from tests.insilico.modules import linear_model
 
 NUMBERS = {
@@ -117,6 +118,16 @@ def test_another_model_is_refused_when_it_runs(gradient, tmp_path):
     path.write_text(path.read_text().replace("load_model('synthetic'", "load_model('trained'"))
     with pytest.raises(Exception, match=r"'trained' has other weights: their hash is [0-9a-f]{16}"):
         executed(path)
+
+
+def test_a_retina_without_veto_is_made_again(tmp_path):
+    model = load_synthetic(seed=3, veto=0, facilitation=0.123456789)
+    curves = orw.sweep(model, orw.experiments.drifting_gratings(directions=4), neurons=28)
+    path = export.to_notebook(curves, tmp_path / "run.ipynb")
+    assert "load_synthetic(seed=3, veto=0.0, facilitation=0.123456789)" in _code(path)
+    words = said(executed(path))
+    assert "responses: as exported; largest difference 0" in words
+    assert "NOT" not in words
 
 
 def test_a_run_that_was_stopped_is_made_again_as_far_as_it_went(model, tmp_path):
