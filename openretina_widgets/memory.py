@@ -9,7 +9,28 @@ _UNKNOWN = 4.0 * 2**30  # where the system does not tell
 
 
 def free_memory() -> float:
-    """Return the bytes of main memory that can be had without swapping, as far as it is known."""
+    """Return the bytes of main memory that can be had without swapping, as far as it is known.
+
+    No more than JupyterHub leaves to this process: it says in ``MEM_LIMIT`` how many bytes a
+    student may take, and a kernel that takes more is killed.
+    """
+    free = _free_on_the_machine()
+    limit = os.environ.get("MEM_LIMIT", "")
+    if limit.isdecimal() and int(limit) > 0:
+        free = min(free, max(0.0, float(int(limit)) - _resident()))
+    return free
+
+
+def _resident() -> float:
+    """Return the bytes that this process has in memory, 0 where the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:  # not Linux
+        return 0.0
+    return float(int(pages) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _free_on_the_machine() -> float:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:  # not Linux

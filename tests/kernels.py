@@ -145,8 +145,13 @@ class Kernel:
 
 
 @contextlib.contextmanager
-def running_kernel(name: str, folder: Path) -> Iterator[Kernel]:
-    """Start a kernel that keeps its files in a folder; its stderr goes to ``stderr.txt`` there."""
+def running_kernel(
+    name: str, folder: Path, *, environment: Mapping[str, str] | None = None
+) -> Iterator[Kernel]:
+    """Start a kernel that keeps its files in a folder; its stderr goes to ``stderr.txt`` there.
+
+    `environment` holds variables besides this process's own.
+    """
     require_kernel(name)
     variables = jupyter_environment(folder)
     manager = KernelManager(
@@ -155,7 +160,8 @@ def running_kernel(name: str, folder: Path) -> Iterator[Kernel]:
         connection_file=str(folder / "connection.json"),
     )
     with (folder / "stderr.txt").open("w") as errors:
-        manager.start_kernel(env={**os.environ, **variables}, cwd=str(folder), stderr=errors)
+        variables = {**os.environ, **(environment or {}), **variables}
+        manager.start_kernel(env=variables, cwd=str(folder), stderr=errors)
         client = manager.client()
         client.start_channels()
         try:

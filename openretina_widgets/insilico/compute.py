@@ -23,11 +23,17 @@ def cores() -> int:
 def live_threads() -> int:
     """Return the torch threads for a run that is watched: one fewer than the cores, at least one.
 
+    No more than ``OMP_NUM_THREADS`` where it is set, as on a server that many share.
+
     The browser needs a core as well when it runs on the same machine: with as many torch threads
     as cores, a watched run was measured to lose a quarter to a third of its speed, with one thread
     fewer next to nothing.
     """
-    return max(1, cores() - 1)
+    stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    most = cores() - 1
+    if stated.isdecimal() and int(stated) > 0:
+        most = min(most, int(stated))
+    return max(1, most)
 
 
 @contextmanager

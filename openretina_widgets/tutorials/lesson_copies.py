@@ -193,7 +193,12 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _part(path: Path, content: bytes) -> Path:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    part.write_bytes(content)
+    try:
+        part.write_bytes(content)
+    except OSError:  # such as a full disk: nothing of it stays
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
     return part
 
 

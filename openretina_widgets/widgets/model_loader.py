@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from typing import Any
@@ -13,6 +14,7 @@ import traitlets
 from IPython.core.getipython import get_ipython
 
 from openretina_widgets.jobs import Job
+from openretina_widgets.memory import free_memory
 from openretina_widgets.models.card import counted, printable
 from openretina_widgets.models.device import check_device
 from openretina_widgets.models.loading import EMBEDDED, TRAINED, load_model
@@ -298,9 +300,4 @@ def _listed(device: str) -> str:
 
 def _free_memory() -> int | None:
     """Return the bytes that programs can still have, where the system says so (Linux)."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":") for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+    return int(free_memory()) if os.path.exists("/proc/meminfo") else None

@@ -18,6 +18,7 @@ from tests.browser.lab import Lab, expect
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
+LAB = ["lab", "my_lessons", "--copy-only"]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,46 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     }
     assert any(name.endswith(".js") for name in there)
     assert there <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_a_room_without_internet(wheel: Path, environment: Path, tmp_path: Path) -> None:
+    """What docs/classroom.md says, without the download of 300 MB: that is left to a person.
+
+    The wheel installs by its name from a folder and from nowhere else, on what the folder would
+    hold as well; its command looks at the installation and copies the lessons, and Python finds no
+    way to a network meanwhile.
+    """
+    script = environment / "bin" / "openretina-widgets"
+    python = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
+    quiet = ("--quiet", "--disable-pip-version-check")
+    folder = ("--no-index", "--find-links", str(wheel.parent))
+    install = [*python, "install", *quiet, *folder, "--target", str(tmp_path / "again")]
+    subprocess.run([*install, "--no-deps", "openretina-widgets"], check=True)
+    assert (tmp_path / "again" / "openretina_widgets").is_dir()
+    needed = [*python, "install", *quiet, *folder, "--dry-run", "openretina-widgets", "jupyterlab"]
+    subprocess.run(needed, check=True)
+
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket\n"
+        "def connect(self, address, *_):\n"
+        "    raise AssertionError(f'asked for {address}')\n"
+        "socket.socket.connect = socket.socket.connect_ex = connect\n"
+    )
+    borrowed = str(Path(sysconfig.get_path("data")) / "share" / "jupyter")
+    variables = {"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    variables["JUPYTER_PATH"] = borrowed  # a real installation has the pages' halves in its own
+    for arguments, words in ((["check"], "All that is needed works."), (LAB, "copied")):
+        done = subprocess.run(
+            [str(script), *arguments],
+            cwd=tmp_path,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert words in done.stdout
+    assert (tmp_path / "my_lessons" / "01_optimise_a_stimulus.ipynb").is_file()
 
 
 def test_wheel_shows_the_lab(lab: Lab, environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:

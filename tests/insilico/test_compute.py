@@ -33,9 +33,19 @@ def in_new_thread(work: Callable[[], object]) -> object:
         return pool.submit(work).result()
 
 
-def test_live_threads_leave_one_core_to_the_browser():
+def test_live_threads_leave_one_core_to_the_browser(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert live_threads() == max(1, cores - 1)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"), [("1", 1), ("4,2", 4), ("64", 15), ("many", 15), ("0", 15), ("", 15)]
+)
+def test_live_threads_are_no_more_than_a_server_allows(monkeypatch, stated, expected):
+    monkeypatch.setattr("openretina_widgets.insilico.compute.cores", lambda: 16)
+    monkeypatch.setenv("OMP_NUM_THREADS", stated)
+    assert live_threads() == expected
 
 
 def test_torch_threads_are_set_and_put_back(two_threads):

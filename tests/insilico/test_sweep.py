@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -363,3 +366,42 @@ def test_a_model_without_lag_says_what_it_cannot_tell():
     assert any("the model has no lag" in note for note in curves.notes)
     # Either way the same frames are seen, only in another order.
     np.testing.assert_allclose(curves.responses[:4], curves.responses[4:], rtol=1e-3)
+
+
+def test_measuring_the_memory_of_a_batch_does_not_import_torchs_compiler():
+    """It would be 800 modules in every student's kernel, and a second of the first run."""
+    code = """
+import sys
+import openretina_widgets as orw
+model = orw.load_model("synthetic")
+orw.sweep(model, orw.experiments.standard("direction", model))
+orw.selectivity_table(model)
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_compiled_model_is_measured_without_compiling_the_measurement():
+    code = """
+import numpy as np, torch
+import openretina_widgets as orw
+model = orw.load_model("synthetic")
+experiment = orw.experiments.standard("direction", model)
+plain = orw.sweep(model, experiment)
+
+class Compiled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.compile(model.module, backend="eager")
+
+    def forward(self, stimulus, data_key=None):
+        return self.inner(stimulus)
+
+face = orw.RetinaModel(Compiled(), input_shape=model.input_shape)
+compiled = orw.sweep(face, orw.experiments.standard("direction", model))
+print(np.allclose(plain.responses, compiled.responses, rtol=1e-5))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
+    assert "__torch_dispatch__" not in done.stderr

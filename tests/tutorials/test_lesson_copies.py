@@ -133,3 +133,16 @@ def test_several_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     seen = [set(one.values()) for one in told]
     assert sorted(map(sorted, seen)) == [["new"], ["same"], ["same"]]
     assert not list(tmp_path.glob("*_new*"))
+
+
+def test_what_a_full_disk_cut_off_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        copy_lessons(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{lesson_copies.RECORD}.lock"]
