@@ -19,7 +19,8 @@ kernel's version matters; it then runs once on ipykernel 7 and once on ipykernel
 - Playwright keeps an event loop running in this thread: no `async def` test beside these.
 
 `LabServer`, `launch_chromium` and `Lab` are plain context managers: benchmarks use them too.
-`Notebook` is the same for Notebook 7, and what every page has is in `watched_page.py`.
+`Notebook` is the same for Notebook 7, `App` a notebook as Voilà shows it, and what every page has
+is in `watched_page.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import nbformat
 import psutil
 
-from tests.browser.servers import START, LabServer, NotebookServer, Unavailable
+from tests.browser.servers import START, LabServer, NotebookServer, Unavailable, VoilaServer
 from tests.browser.watched_page import (
     SCREENSHOTS,
     VIEWPORT,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCREENSHOTS",
+    "App",
     "CellError",
     "Lab",
     "LabServer",
@@ -225,8 +227,6 @@ class Notebook(Lab):
 
     def clear(self) -> None:
         """Leave the notebook and end its kernel."""
-        if self._context is not None:
-            self._call("clear", timeout=START)
         self.close()
         self.server.shut_down_kernels()
 
@@ -236,3 +236,28 @@ class Notebook(Lab):
     def _show(self) -> None:
         self._goto(self.page, f"notebooks/{self._path}")
         self._call("opened", self._path, timeout=START)
+
+
+class App(WatchedPage):
+    """The page of a notebook that Voilà shows as an app; no request leaves the machine."""
+
+    def __init__(self, server: VoilaServer | NotebookServer, browser: Browser) -> None:
+        super().__init__(server, browser, offline=True)
+
+    def show(self, code: str, *, theme: str = "light", template: str = "lab") -> Locator:
+        """Serve a notebook of one cell; locate what it shows."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "python3"}
+        name = f"app-{len(list(self.server.root.iterdir()))}.ipynb"
+        nbformat.write(notebook, self.server.root / name)
+        query = f"theme={theme}&template={template}"
+        url = f"{self.server.url}/voila/render/{name}?{query}"
+        self.page.goto(url, timeout=START * 1000)
+        return self.shown
+
+    @property
+    def shown(self) -> Locator:
+        """What the notebook shows, once a widget is there."""
+        shown = self.page.locator("#rendered_cells")
+        expect(shown.locator(".orw-panel, .orw-lesson").first).to_be_visible()
+        return shown
