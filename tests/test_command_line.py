@@ -116,6 +116,9 @@ def test_the_wheel_holds_the_lessons_and_the_command(tmp_path: Path) -> None:
         content.extractall(tmp_path / "installed")
     for path in lesson_paths().values():
         assert f"openretina_widgets/tutorials/lessons/{path.name}" in names
+    template = "data/share/jupyter/voila/templates/openretina_widgets"
+    for name in ("conf.json", "index.html.j2"):
+        assert any(there.endswith(f"{template}/{name}") for there in names)
     code = (
         "import openretina_widgets.tutorials as t; t.copy_lessons('class');"
         "print(t.Tutorial.read('tuning_curves').path)"
