@@ -149,8 +149,20 @@ def _front_ends() -> list[Finding]:
     for package, name in _OTHER_FRONT_ENDS.items():
         version = _version(package)
         words = f"{name} {version}" if version else f"{name}: not installed, and not needed"
+        if version and package == "voila":
+            words += f"; {_offline_voila()}"
         found.append(Finding(True if version else None, words))
     return found
+
+
+def _offline_voila() -> str:
+    """Say whether Voilà finds the template that asks nothing of the internet."""
+    from jupyter_core.paths import jupyter_path
+
+    places = jupyter_path("voila", "templates", "openretina_widgets")
+    if any((Path(place) / "index.html.j2").is_file() for place in places):
+        return "offline with --template=openretina_widgets"
+    return "its own pages ask the internet for icons, and the template that does not is not found"
 
 
 def _extras() -> list[Finding]:

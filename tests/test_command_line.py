@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -49,6 +50,17 @@ def test_what_does_not_work_is_said_and_counted(
 
     monkeypatch.setattr("openretina_widgets.tutorials.lessons.lesson_paths", broken)
     assert any(found.words == "lessons: OSError: no such file" for found in findings())
+
+
+def test_check_says_whether_voila_finds_the_offline_template(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *parts: [str(tmp_path)])
+    (said,) = (found.words for found in findings() if found.words.startswith("Voilà"))
+    assert "is not found" in said
+    shutil.copy(ROOT / "voila_template" / "index.html.j2", tmp_path)
+    (said,) = (found.words for found in findings() if found.words.startswith("Voilà"))
+    assert "offline with --template=openretina_widgets" in said
 
 
 def test_lab_copies_the_lessons_and_says_what_it_did(
@@ -116,6 +128,9 @@ def test_the_wheel_holds_the_lessons_and_the_command(tmp_path: Path) -> None:
         content.extractall(tmp_path / "installed")
     for path in lesson_paths().values():
         assert f"openretina_widgets/tutorials/lessons/{path.name}" in names
+    template = "data/share/jupyter/voila/templates/openretina_widgets"
+    for name in ("conf.json", "index.html.j2"):
+        assert any(there.endswith(f"{template}/{name}") for there in names)
     code = (
         "import openretina_widgets.tutorials as t; t.copy_lessons('class');"
         "print(t.Tutorial.read('tuning_curves').path)"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from tests.browser.lab import Lab, LabServer, Unavailable, launch_chromium
+from tests.browser.watched_page import WatchedPage
 from tests.kernels import require_kernel
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what was on the page, in its console and in the server's log."""
     report = yield
-    lab = getattr(item, "funcargs", {}).get("lab")
-    if report.when == "call" and report.failed and isinstance(lab, Lab):
+    if report.when == "call" and report.failed:
         item.stash[FAILED] = True
-        report.sections.append(("JupyterLab", lab.describe(item.name)))
+        for page in getattr(item, "funcargs", {}).values():
+            if isinstance(page, WatchedPage):
+                report.sections.append((page.server.NAME, page.describe(item.name)))
     return report

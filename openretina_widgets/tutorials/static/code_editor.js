@@ -13,6 +13,9 @@ const TOKEN = new RegExp([
   "(?<name>[A-Za-z_\\u0080-\\uffff][\\w\\u0080-\\uffff]*)",
 ].join("|"), "g");
 const INDENT = "    ";
+const ANSWER_WITHIN = 1500; // ms, for a kernel that was asked to stop
+const CANNOT = "This page cannot interrupt code that computes. In Voilà, load the page again: " +
+  "answers and code are kept. Elsewhere, interrupt the kernel in the notebook's own menu.";
 
 /** Fill an element with text in coloured pieces. No markup is ever read from the text. */
 function paint(/** @type {HTMLElement} */ el, /** @type {string} */ text) {
@@ -80,7 +83,7 @@ function render({ model, el }) {
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves our keys to us
   el.append(root);
 
-  let timer = 0, leaving = false, mine = null;
+  let timer = 0, answered = 0, stuck = false, leaving = false, mine = null;
   const grow = () => {
     paint(colours, area.value);
     area.rows = Math.max(1, area.value.split("\n").length);
@@ -110,9 +113,12 @@ function render({ model, el }) {
   };
   const halt = async () => {
     stop.disabled = true;
-    if (model.get("state") === "running") await interrupt(model.get("_kernel"));
+    const asked = model.get("state") === "running" && await interrupt(model.get("_kernel"));
     model.send({ do: "stop" }); // where it waits, and where no server can be asked
-    setTimeout(show, 1500);
+    answered = setTimeout(() => {
+      stuck = !asked && model.get("state") === "running";
+      show();
+    }, ANSWER_WITHIN);
   };
   const indent = (back) => {
     const { value, selectionStart: from, selectionEnd: to } = area;
@@ -158,11 +164,13 @@ function render({ model, el }) {
   };
   const show = () => {
     const state = model.get("state");
+    if (state !== "running") stuck = false;
     run.disabled = state !== "idle";
-    stop.disabled = state === "idle";
+    stop.disabled = state === "idle" || stuck;
     reset.disabled = area.value === model.get("original") && mine === null;
     root.dataset.state = state;
-    note.textContent = state === "running" ? "Running …" : model.get("note");
+    note.textContent = stuck ? CANNOT : state === "running" ? "Running …" : model.get("note");
+    note.classList.toggle("orw-code-stuck", stuck);
     count.textContent = state === "idle" ? model.get("count") || "[ ]" : "[*]";
     area.setAttribute("aria-label", model.get("label"));
   };
@@ -185,6 +193,7 @@ function render({ model, el }) {
   for (const name of names) model.on(name, take);
   return () => {
     clearTimeout(timer);
+    clearTimeout(answered);
     for (const name of names) model.off(name, take);
   };
 }
