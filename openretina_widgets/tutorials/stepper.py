@@ -332,7 +332,7 @@ class TutorialStepper(Composition):
             for cell in step.cells
         )
         self._catch_up.layout.display = None if waits else "none"
-        said = [*self.tutorial.notes, self.progress.trouble, self._trouble]
+        said = [*self.tutorial.notes, self.progress.company, self.progress.trouble, self._trouble]
         if self._step == last and not any(state == "open" for state in self._contents.done):
             said.insert(0, "This is the last step.")
         self._note.value = "<br>".join(escape(words) for words in said if words)
