@@ -16,6 +16,7 @@ from openretina_widgets.export.front_ends import scripts, styles
 from openretina_widgets.export.results import Result, Results, session_of, title_of
 from openretina_widgets.export.views import Group, View, groups_of
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 
@@ -163,7 +164,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     else:
         facts.append(("neurons", str(len(result.neurons))))
         facts.append(("seed", "none needed" if result.seed is None else str(result.seed)))
-    if isinstance(result, OptimizationResult | TuningCurves | ReceptiveFields):
+    if isinstance(result, OptimizationResult | TuningCurves | ReceptiveFields | ShownStimulus):
         size = result.pixel_size_um
         facts += [
             ("frame rate", f"{result.frame_rate:g} Hz"),
