@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def to_page(
     path: str | os.PathLike[str],
     *,
     title: str = "",
+    first: Sequence[Group] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write a page with movies that play, curves with tooltips, settings and provenance.
@@ -41,6 +43,8 @@ def to_page(
         Ends in ``.html``.
     title
         Heading; what the results are when empty.
+    first
+        Groups of views that are shown before the results.
     overwrite
         Whether a file that is there may be replaced.
 
@@ -58,15 +62,16 @@ def to_page(
     if not isinstance(title, str):
         raise TypeError(f"title: expected a text, got {type(title).__name__}")
     target = check_path(path, (".html",), overwrite=overwrite)
-    text = _page(named, title)
+    text = _page(named, title, first)
     with written_whole(target) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     return target
 
 
-def _page(named: dict[str, Result], title: str) -> str:
+def _page(named: dict[str, Result], title: str, first: Sequence[Group]) -> str:
     views: list[View] = []
-    sections = [
+    sections = [_group(group, views) for group in first]
+    sections += [
         _section(number, name, result, views) for number, (name, result) in enumerate(named.items())
     ]
     one = next(iter(named.values())) if len(named) == 1 else None

@@ -82,7 +82,7 @@ def _stimulus(result: OptimizationResult, element: int) -> Group:
     trace = result.score_trace[: end + 1, element].numpy()
     views = [
         _player(result, result.stimulus[element]),
-        _lines(
+        lines_view(
             "Score",
             np.arange(len(trace)),
             [Curve("score", trace)],
@@ -245,7 +245,7 @@ def _fields(fields: ReceptiveFields) -> list[Group]:
         for start in range(0, len(fields.neurons), _GROUP):
             cells = range(len(fields.neurons))[start : start + _GROUP]
             views = [
-                _lines(
+                lines_view(
                     f"Kernels in time, {channel}",
                     fields.time_ms,
                     [Curve(names[cell], kernels[cell, k]) for cell in cells],
@@ -306,7 +306,7 @@ def _table(table: SelectivityTable) -> Group:
 # Lines ---------------------------------------------------------------------------------------
 
 
-def _lines(
+def lines_view(
     title: str,
     x_values: np.ndarray,
     curves: Sequence[Curve],
@@ -314,7 +314,7 @@ def _lines(
     x: tuple[str, str],
     y_label: str,
 ) -> View:
-    """Return a line plot over any numbers, such as iterations."""
+    """Return a line plot over any numbers, such as iterations; `x` is their name and unit."""
     values = np.asarray(x_values, dtype=float)
     kept = np.ones(len(values), dtype=bool)
     if curves:

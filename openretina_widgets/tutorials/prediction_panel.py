@@ -16,7 +16,9 @@ from openretina_widgets.jobs import Job
 from openretina_widgets.jobs.worker import ResultT, SnapshotT
 from openretina_widgets.models.neuron import ModelIdentity
 from openretina_widgets.tutorials.prediction_distance import Distance, as_rows
+from openretina_widgets.tutorials.prediction_export import PredictionExport
 from openretina_widgets.widgets.composition import button
+from openretina_widgets.widgets.export_button import ExportMenu
 from openretina_widgets.widgets.run_panel import RunControls, RunPanel, RunState
 from openretina_widgets.widgets.run_status import RunStatus
 
@@ -51,7 +53,7 @@ class PredictionButtons(RunControls):
         self.children: tuple[ipw.Widget, ...] = (self.commit, *self.children)
 
 
-class PredictionPanel(RunPanel[SnapshotT, ResultT]):
+class PredictionPanel(PredictionExport, RunPanel[SnapshotT, ResultT]):
     """A prediction that is committed before a measurement may run, and compared with it.
 
     Parameters
@@ -130,6 +132,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
                 ipw.HTML('<div class="orw-heading">Explain</div>'),
                 self._explain,
                 self._sent,
+                ExportMenu(self, name="prediction"),
             )
         )
         self._steered_by(self._buttons)
