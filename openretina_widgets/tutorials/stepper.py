@@ -6,12 +6,14 @@ import asyncio
 import os
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
 
 from openretina_widgets.tutorials.code_cell import CodeCell
 from openretina_widgets.tutorials.lesson_contents import LessonContents
+from openretina_widgets.tutorials.lesson_export import export_lesson
 from openretina_widgets.tutorials.markdown_text import MarkdownText
 from openretina_widgets.tutorials.notebook import Tutorial, TutorialCell
 from openretina_widgets.tutorials.prediction_panel import TakesSubmissions, check_classroom
@@ -173,6 +175,29 @@ class TutorialStepper(Composition):
                     return error
         self._show_state()
         return None
+
+    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save the lesson with one's own code and answers, to read and run it at home.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.ipynb``: an ordinary notebook, with each answer under its question; or in
+            ``.json``: code and answers alone.
+        overwrite
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            If it cannot be written; the message says why.
+        """
+        return export_lesson(self.tutorial, self.progress, path, overwrite=overwrite)
 
     def restart(self) -> None:
         """Begin anew: answers, hints and changed code are put aside, and the first step shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import ipywidgets as ipw
@@ -182,3 +183,34 @@ def test_markdown_shows_tables_formulas_and_pasted_pictures() -> None:
     assert r"\(x_1 &lt; y_2\)" in shown
     assert r"\sum_i x_i" in shown
     assert "data:image/png;base64,iVBORw0KGgo=" in shown
+
+
+def test_a_lesson_is_taken_home_with_code_and_answers(
+    stepper: TutorialStepper, tmp_path: Path
+) -> None:
+    stepper._cells[next(iter(stepper._cells))].source = "start = 30"
+    stepper.answer("even", 1)
+    stepper.answer("even", 0)
+    stepper.answer("why", "<img src=x onerror=alert(1)> $a$")
+    path = stepper.export(tmp_path / "mine.ipynb")
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    sources = [cell.source for cell in notebook.cells]
+    assert "start = 30" in sources
+    assert "start = 20" not in sources
+    assert "For the teacher only" not in sources
+    answers = [source for source in sources if source.startswith("**My answer:**")]
+    assert answers[0] == "**My answer:** two\n\n*right, 2 tries*"
+    assert "<img" not in answers[1]
+    assert r"\$a\$" in answers[1]
+    again = TutorialStepper(path, progress_folder=tmp_path / "again")  # still a lesson
+    assert len(again.tutorial.steps) == 3
+    again.close()
+    kept = json.loads(stepper.export(tmp_path / "mine.json").read_text(encoding="utf-8"))
+    assert kept["answers"]["even"]["tries"] == 2
+    assert list(kept["code"].values()) == ["start = 30"]
+    with pytest.raises(ValueError, match=r"saved as \.ipynb or \.json, not as \.html; what was"):
+        stepper.export(tmp_path / "mine.html")
+    with pytest.raises(FileExistsError, match="is there already"):
+        stepper.export(path)
+    stepper.close()
