@@ -11,6 +11,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from openretina_widgets.tutorials.class_news import class_trouble, follow_class
 from openretina_widgets.tutorials.code_cell import CodeCell
 from openretina_widgets.tutorials.lesson_contents import LessonContents
 from openretina_widgets.tutorials.lesson_export import export_lesson
@@ -106,6 +107,7 @@ class TutorialStepper(Composition):
         self.add_class("orw-lesson")
         self._step = -1
         self._go(min(self.progress.step, len(self.tutorial.steps) - 1))
+        self._end_news = follow_class(classroom, self._show_state)
 
     @property
     def step(self) -> int:
@@ -211,6 +213,8 @@ class TutorialStepper(Composition):
 
     def close(self) -> None:
         """Close it, with the steps that are not shown."""
+        if self.comm is not None:
+            self._end_news()
         for widget in getattr(self, "_pages", {}).values():
             if widget not in self._page.children:
                 close_all(widget)
@@ -343,7 +347,7 @@ class TutorialStepper(Composition):
         ]
 
     def _show_state(self) -> None:
-        if self._step < 0:
+        if self._step < 0 or self.comm is None:
             return
         last = len(self.tutorial.steps) - 1
         self._contents.step = self._step
@@ -357,7 +361,8 @@ class TutorialStepper(Composition):
             for cell in step.cells
         )
         self._catch_up.layout.display = None if waits else "none"
-        said = [*self.tutorial.notes, self.progress.company, self.progress.trouble, self._trouble]
+        said = [*self.tutorial.notes, self.progress.company, self.progress.trouble]
+        said += [self._trouble, class_trouble(self._classroom)]
         if self._step == last and not any(state == "open" for state in self._contents.done):
             said.insert(0, "This is the last step.")
         self._note.value = "<br>".join(escape(words) for words in said if words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.sweep import sweep
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.models.synthetic import load_synthetic
+from openretina_widgets.tutorials.classroom import Classroom
+from openretina_widgets.tutorials.classroom.place import HOME_VARIABLE
 from openretina_widgets.tutorials.classroom.predictions import read_prediction
 from openretina_widgets.tutorials.prediction import Prediction
 from openretina_widgets.tutorials.prediction_canvas import PredictionCanvas
@@ -366,3 +369,23 @@ async def test_a_prediction_is_taken_home_with_what_was_measured(
     with pytest.raises(FileExistsError, match="is there already"):
         made.export(tmp_path / "all.json")
     made.close()
+
+
+def test_a_database_that_is_away_is_said_beside_the_prediction(
+    model: RetinaModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    classroom = Classroom.join("retina", "Ada", url=tmp_path / "gone" / "class.sqlite")
+    made = Prediction(model, "direction", neuron=0, classroom=classroom)
+    made.draw(UP)
+    made.commit()
+    assert 'role="alert"' in made._sent.value
+    assert "1 submission is kept here and will be sent when it is back" in made._sent.value
+    (tmp_path / "gone").mkdir()
+    assert classroom.flush(20)
+    deadline = time.monotonic() + 20
+    while "Handed to the class." not in made._sent.value:
+        assert time.monotonic() < deadline, made._sent.value
+        time.sleep(0.02)
+    made.close()
+    classroom.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import ipywidgets as ipw
@@ -11,6 +12,8 @@ import pytest
 
 from openretina_widgets import TutorialStepper
 from openretina_widgets.errors import TutorialError
+from openretina_widgets.tutorials.classroom import Classroom
+from openretina_widgets.tutorials.classroom.place import HOME_VARIABLE
 from openretina_widgets.tutorials.markdown_text import markdown_html
 from tests.tutorials.small_lesson import small_lesson
 
@@ -214,3 +217,29 @@ def test_a_lesson_is_taken_home_with_code_and_answers(
     with pytest.raises(FileExistsError, match="is there already"):
         stepper.export(path)
     stepper.close()
+
+
+def test_a_database_that_goes_away_is_said_and_answers_are_sent_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    url, away = tmp_path / "class.sqlite", tmp_path / "away"
+    classroom = Classroom.join("retina", "Ada", url=url)
+    stepper = TutorialStepper(small_lesson(tmp_path), classroom, progress_folder=tmp_path)
+    assert classroom.flush()
+    assert stepper._note.value == ""
+    url.rename(away)
+    stepper.answer("even", 0)
+    deadline = time.monotonic() + 20
+    while "there is no such file" not in stepper._note.value:
+        assert time.monotonic() < deadline, stepper._note.value
+        time.sleep(0.02)
+    assert "1 submission is kept here and will be sent when it is back" in stepper._note.value
+    away.rename(url)
+    assert classroom.flush(20)
+    while stepper._note.value:
+        assert time.monotonic() < deadline + 20, stepper._note.value
+        time.sleep(0.02)
+    assert [one.item for one in classroom.mine()] == ["small", "even"]
+    stepper.close()
+    classroom.close()
