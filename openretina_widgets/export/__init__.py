@@ -1,8 +1,9 @@
 """Results to take home: a notebook that makes them again, a page, pictures, movies, archives.
 
 Every function takes one result, a list of results, or a dictionary of them by name (a session):
-`OptimizationResult`, `TuningCurves`, `ReceptiveFields` and `SelectivityTable`. Files appear under
-their names only once they are whole, and nothing is overwritten unless ``overwrite=True``.
+`OptimizationResult`, `TuningCurves`, `ReceptiveFields`, `SelectivityTable` and `ShownStimulus`.
+Files appear under their names only once they are whole, and nothing is overwritten unless
+``overwrite=True``.
 """
 
 from openretina_widgets.export.archive import from_archive, to_archive

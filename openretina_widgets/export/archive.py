@@ -21,6 +21,7 @@ _OF_FILE = {
     "tuning curves": "tuning_curves",
     "ReceptiveFields": "receptive_fields",
     "selectivity table": "selectivity_table",
+    "shown stimulus": "shown_stimulus",
 }
 
 
@@ -75,7 +76,7 @@ def from_archive(path: str | os.PathLike[str]) -> Result | dict[str, Result]:
 
     Returns
     -------
-    OptimizationResult, TuningCurves, ReceptiveFields, SelectivityTable or dict
+    OptimizationResult, TuningCurves, ReceptiveFields, SelectivityTable, ShownStimulus or dict
         The result of an ``.npz`` file; results by name of a ``.zip`` file.
 
     Raises

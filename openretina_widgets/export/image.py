@@ -14,6 +14,7 @@ from openretina_widgets.export.results import Result, Results, only
 from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 
@@ -77,7 +78,7 @@ def _figure(result: Result, element: int, neurons: Any) -> Any:
         if not -batch <= element < batch:
             raise ValueError(f"element: expected 0 to {batch - 1}, got {element!r}")
         return result.plot(element)
-    if isinstance(result, TuningCurves | ReceptiveFields):
+    if isinstance(result, TuningCurves | ReceptiveFields | ShownStimulus):
         return result.plot(neurons)
     return _of_table(result)
 

@@ -15,6 +15,7 @@ from openretina_widgets.drawing import colour, movie
 from openretina_widgets.errors import check_positive
 from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.export.results import kind_of, session_of
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 
 Frames = NDArray[np.uint8]
@@ -43,7 +44,8 @@ def to_movie(
     Parameters
     ----------
     results
-        An `OptimizationResult`, or a stimulus ``(channel, time, height, width)``.
+        An `OptimizationResult`, a `ShownStimulus`, or a stimulus ``(channel, time,
+        height, width)``.
     path
         Ends in ``.gif`` or ``.mp4``. The times of a GIF are whole hundredths of a second: frames
         are shown a hundredth longer or shorter, so that the movie as a whole keeps its speed.
@@ -121,14 +123,16 @@ def _chosen(results: Any, element: int) -> tuple[Any, float]:
     if hasattr(results, "shape"):
         return results, 30.0
     named = session_of(results)
-    movies = [one for one in named.values() if isinstance(one, OptimizationResult)]
+    movies = [one for one in named.values() if isinstance(one, OptimizationResult | ShownStimulus)]
     if len(named) > 1 or not movies:
         kinds = ", ".join(f"{name} ({kind_of(one)})" for name, one in named.items())
         raise ValueError(
-            f"results: a movie shows one optimised stimulus, and these are {kinds}; export the "
+            f"results: a movie shows one stimulus, and these are {kinds}; export the "
             "others as .html, .png or .svg"
         )
     result = movies[0]
+    if isinstance(result, ShownStimulus):
+        return result.stimulus, result.frame_rate
     batch = len(result.stimulus)
     if isinstance(element, bool) or not isinstance(element, int) or not -batch <= element < batch:
         raise ValueError(f"element: expected 0 to {batch - 1}, got {element!r}")

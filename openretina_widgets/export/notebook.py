@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from openretina_widgets.errors import NotReproducible, unknown_name
-from openretina_widgets.export import best_stimulus, experiment_code, fields_and_tables
+from openretina_widgets.export import (
+    best_stimulus,
+    experiment_code,
+    fields_and_tables,
+    shown_stimulus,
+)
 from openretina_widgets.export.code import ARRAY, literal
 from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.export.models import Opened, check_given, opened
@@ -28,6 +33,7 @@ _RECIPES: dict[str, Callable[..., Recipe]] = {
     "tuning_curves": experiment_code.recipe_of,
     "receptive_fields": fields_and_tables.recipe_of_fields,
     "selectivity_table": fields_and_tables.recipe_of_table,
+    "shown_stimulus": shown_stimulus.recipe_of,
 }
 _SPECIAL = re.compile(r"([\\`*_\[\]#|$~])")
 _COMPARE = '''\

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import os
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from openretina_widgets.export.front_ends import scripts, styles
 from openretina_widgets.export.results import Result, Results, session_of, title_of
 from openretina_widgets.export.views import Group, View, groups_of
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 
@@ -25,6 +27,7 @@ def to_page(
     path: str | os.PathLike[str],
     *,
     title: str = "",
+    first: Sequence[Group] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write a page with movies that play, curves with tooltips, settings and provenance.
@@ -40,6 +43,8 @@ def to_page(
         Ends in ``.html``.
     title
         Heading; what the results are when empty.
+    first
+        Groups of views that are shown before the results.
     overwrite
         Whether a file that is there may be replaced.
 
@@ -57,15 +62,16 @@ def to_page(
     if not isinstance(title, str):
         raise TypeError(f"title: expected a text, got {type(title).__name__}")
     target = check_path(path, (".html",), overwrite=overwrite)
-    text = _page(named, title)
+    text = _page(named, title, first)
     with written_whole(target) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
     return target
 
 
-def _page(named: dict[str, Result], title: str) -> str:
+def _page(named: dict[str, Result], title: str, first: Sequence[Group]) -> str:
     views: list[View] = []
-    sections = [
+    sections = [_group(group, views) for group in first]
+    sections += [
         _section(number, name, result, views) for number, (name, result) in enumerate(named.items())
     ]
     one = next(iter(named.values())) if len(named) == 1 else None
@@ -163,7 +169,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     else:
         facts.append(("neurons", str(len(result.neurons))))
         facts.append(("seed", "none needed" if result.seed is None else str(result.seed)))
-    if isinstance(result, OptimizationResult | TuningCurves | ReceptiveFields):
+    if isinstance(result, OptimizationResult | TuningCurves | ReceptiveFields | ShownStimulus):
         size = result.pixel_size_um
         facts += [
             ("frame rate", f"{result.frame_rate:g} Hz"),

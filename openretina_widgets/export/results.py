@@ -7,10 +7,11 @@ from typing import Any
 
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 
-Result = OptimizationResult | TuningCurves | ReceptiveFields | SelectivityTable
+Result = OptimizationResult | TuningCurves | ReceptiveFields | SelectivityTable | ShownStimulus
 Results = Result | Sequence[Result] | Mapping[str, Result]
 
 KINDS: dict[str, type[Result]] = {
@@ -18,6 +19,7 @@ KINDS: dict[str, type[Result]] = {
     "tuning_curves": TuningCurves,
     "receptive_fields": ReceptiveFields,
     "selectivity_table": SelectivityTable,
+    "shown_stimulus": ShownStimulus,
 }
 """Name of each kind, as variables and archives have it."""
 
@@ -46,7 +48,9 @@ def kind_of(result: Result) -> str:
 
 def title_of(result: Result) -> str:
     """Return what a result is, in words."""
-    return result.title if isinstance(result, TuningCurves) else _TITLES[kind_of(result)]
+    if isinstance(result, TuningCurves | ShownStimulus):
+        return result.title
+    return _TITLES[kind_of(result)]
 
 
 def session_of(results: Any) -> dict[str, Result]:

@@ -28,6 +28,7 @@ from openretina_widgets.drawing.tuning_content import (
 from openretina_widgets.export.results import Result
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.indices import tuning_along
@@ -64,6 +65,8 @@ def groups_of(result: Result) -> list[Group]:
         return [_curves(result, range(len(result.neurons))[k : k + _GROUP]) for k in starts]
     if isinstance(result, ReceptiveFields):
         return _fields(result)
+    if isinstance(result, ShownStimulus):
+        return _shown(result)
     return [_table(result)]
 
 
@@ -71,35 +74,15 @@ def groups_of(result: Result) -> list[Group]:
 
 
 def _stimulus(result: OptimizationResult, element: int) -> Group:
-    values = movie.as_movie(result.stimulus[element])
     neurons = result.neurons[element] if result.neurons else ()
     seed = f", seed {result.seeds[element]}" if result.seeds else ""
     several = f"{len(neurons)} neurons" if len(neurons) > 4 else ", ".join(map(str, neurons))
     title = f"Neuron {several}{seed}" if neurons else f"Stimulus {element}"
-    names = result.channels or movie.channel_names(len(values))
-    content = movie.encode_movie(
-        values, values.shape, channels=names, limits=(), colour_map="diverging"
-    )
-    player = {
-        "title": "",
-        "unit": result.unit,
-        "frame_rate": result.frame_rate,
-        "pixel_size_um": result.pixel_size_um,
-        "height": 220.0,
-        "scale": None,
-        "panels": "all",
-        "controls": True,
-        "autoplay": True,
-        "loop": True,
-        "placeholder": "",
-        "_content": {"version": 1, **content},
-        "_colours": movie.look_up_tables("diverging"),
-    }
     best, end = int(result.best_iteration[element]), int(result.iterations[element])
     trace = result.score_trace[: end + 1, element].numpy()
     views = [
-        View("stimulus_player", player, whole=True),
-        _lines(
+        _player(result, result.stimulus[element]),
+        lines_view(
             "Score",
             np.arange(len(trace)),
             [Curve("score", trace)],
@@ -114,6 +97,50 @@ def _stimulus(result: OptimizationResult, element: int) -> Group:
         f"{float(result.norm[element]):.4g}. Ended: {result.stop_reasons[element]}."
     )
     return Group(title, words, views)
+
+
+def _player(result: OptimizationResult | ShownStimulus, stimulus: Any) -> View:
+    values = movie.as_movie(stimulus)
+    names = result.channels or movie.channel_names(len(values))
+    content = movie.encode_movie(
+        values, values.shape, channels=names, limits=(), colour_map="diverging"
+    )
+    state = {
+        "title": "",
+        "unit": result.unit,
+        "frame_rate": result.frame_rate,
+        "pixel_size_um": result.pixel_size_um,
+        "height": 220.0,
+        "scale": None,
+        "panels": "all",
+        "controls": True,
+        "autoplay": True,
+        "loop": True,
+        "placeholder": "",
+        "_content": {"version": 1, **content},
+        "_colours": movie.look_up_tables("diverging"),
+    }
+    return View("stimulus_player", state, whole=True)
+
+
+def _shown(result: ShownStimulus) -> list[Group]:
+    """Return the movie, and the responses of some neurons at a time."""
+    seconds = result.response_frames / result.frame_rate
+    duration = result.stimulus.shape[1] / result.frame_rate
+    shade = None
+    if result.window is not None:
+        edges = [min(edge / result.frame_rate, duration) for edge in result.window]
+        shade = (edges[0], edges[1])
+    groups = [Group(views=[_player(result, result.stimulus)])]
+    for start in range(0, len(result.neurons), _GROUP):
+        columns = range(len(result.neurons))[start : start + _GROUP]
+        traces = np.asarray(result.response)[:, list(columns)]
+        names = [_name(result.neurons[c], result.cell_types[c]) for c in columns]
+        first, last = result.neurons[columns[0]], result.neurons[columns[-1]]
+        title = f"Neuron {first}" if len(columns) == 1 else f"Neurons {first} to {last}"
+        view = _traces("Response, window shaded", seconds, traces, names, shade, duration)
+        groups.append(Group(title, "", [view], folded=start > 0))
+    return groups
 
 
 def _response(result: OptimizationResult, response: np.ndarray) -> View:
@@ -218,7 +245,7 @@ def _fields(fields: ReceptiveFields) -> list[Group]:
         for start in range(0, len(fields.neurons), _GROUP):
             cells = range(len(fields.neurons))[start : start + _GROUP]
             views = [
-                _lines(
+                lines_view(
                     f"Kernels in time, {channel}",
                     fields.time_ms,
                     [Curve(names[cell], kernels[cell, k]) for cell in cells],
@@ -279,7 +306,7 @@ def _table(table: SelectivityTable) -> Group:
 # Lines ---------------------------------------------------------------------------------------
 
 
-def _lines(
+def lines_view(
     title: str,
     x_values: np.ndarray,
     curves: Sequence[Curve],
@@ -287,7 +314,7 @@ def _lines(
     x: tuple[str, str],
     y_label: str,
 ) -> View:
-    """Return a line plot over any numbers, such as iterations."""
+    """Return a line plot over any numbers, such as iterations; `x` is their name and unit."""
     values = np.asarray(x_values, dtype=float)
     kept = np.ones(len(values), dtype=bool)
     if curves:

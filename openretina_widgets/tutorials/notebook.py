@@ -135,7 +135,7 @@ class Tutorial:
             number of the cell, from 1, and the reason.
         """
         path = _path_of(name)
-        notebook, notes = _read(path)
+        notebook, notes = read_notebook(path)
         return _Reader(path, notebook, notes).tutorial()
 
 
@@ -152,8 +152,8 @@ def _path_of(name: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """Read a notebook, upgraded to nbformat 4 where it is older."""
+def read_notebook(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """Return a notebook, upgraded to nbformat 4 where it is older, and what was done to it."""
     if path.stat().st_size > _LARGEST << 20:
         raise TutorialError(f"{path.name}: larger than {_LARGEST} MiB, which is no lesson")
     try:

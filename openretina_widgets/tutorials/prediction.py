@@ -11,9 +11,11 @@ import ipywidgets as ipw
 import numpy as np
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
-from openretina_widgets.drawing.curve_content import number
+from openretina_widgets.drawing.curve_content import Curve, number
 from openretina_widgets.errors import real_number, unknown_name
+from openretina_widgets.export.views import Group, lines_view
 from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
@@ -360,6 +362,50 @@ class Prediction(PredictionPanel[Progress, TuningCurves]):
             "axis": {"name": axis.name, "unit": axis.unit, "values": axis.values.tolist()},
             "unit": "°" if self.kind == "dial" else UNIT,
         }
+
+    def _groups(self) -> list[Group]:
+        curves = [Curve("measured", in_percent(self._along(self.result)))]
+        if self.kind != "dial":
+            curves.insert(0, Curve("predicted", np.asarray(self.value, dtype=float)))
+        view = lines_view(
+            "Predicted and measured",
+            self.axis.values,
+            curves,
+            x=(self.axis.name.replace("_", " "), self.axis.unit),
+            y_label="% of the largest response",
+        )
+        return [Group(self.name, self.verdict, [view])]
+
+    def _figure(self) -> Any:
+        figure = new_figure(6.5, 5.0)
+        axes = figure.add_subplot(projection="polar" if self._circular else None)
+        drawn = np.full(len(self.axis), np.nan) if self.kind == "dial" else self.value
+        curves = {
+            "predicted": (np.asarray(drawn, dtype=float), "--", "#d95f02"),
+            "measured": (in_percent(self._along(self.result)), "-", "black"),
+        }
+        for name, (percent, line, colour) in curves.items():
+            x, y = self.axis.values, percent
+            if self._circular:
+                x = np.deg2rad(x)
+                if self.axis.name == "orientation":  # each lies on both sides
+                    x, y = np.append(x, x + np.pi), np.tile(y, 2)
+                x, y = np.append(x, x[0]), np.append(y, y[0])
+            if np.isfinite(y).any():
+                axes.plot(x, y, line, marker="o", markersize=3, color=colour, label=name)
+        if self.kind == "dial":
+            axes.plot(
+                np.deg2rad([self.canvas.angle or 0.0] * 2), [0, 100], "--", color="#d95f02",
+                label="predicted",
+            )  # fmt: skip
+        elif self.canvas.is_logarithmic:
+            axes.set_xscale("log")
+        if self._circular:
+            axes.set_xlabel(f"{self.axis.label}; radius in % of the largest response")
+        else:
+            axes.set(xlabel=self.axis.label, ylabel="response (% of the largest)")
+        figure.legend(loc="outside right upper", fontsize="small")
+        return figure
 
     def _plain_value(self) -> Any:
         return self.canvas.angle if self.kind == "dial" else list(self.canvas.drawn)

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.export.views import Group, groups_of
 from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.split import split_fields
@@ -235,6 +237,26 @@ class FieldPrediction(PredictionPanel[Progress, ReceptiveFields]):
             "seed": self.seed,
             "pictures": len(self._candidates),
         }
+
+    def _groups(self) -> list[Group]:
+        picked = self._candidates[self.choice.picked or 0]
+        image = np.asarray(picked.image)[None, None, None]  # without time and colour
+        (group,) = groups_of(ReceptiveFields.of(image))
+        return [Group(f"Picked: {self.value}, {picked.what}", self.verdict, group.views)]
+
+    def _figure(self) -> Any:
+        figure = new_figure(6.5, 3.8)
+        picked = self._candidates[self.choice.picked or 0]
+        images = {
+            f"picked: {self.value}, {picked.what}": picked.image,
+            f"measured, neuron {self.neuron}": self.result.spatial[0],
+        }
+        for axes, (title, image) in zip(figure.subplots(1, 2), images.items(), strict=True):
+            limit = float(np.nanmax(np.abs(image), initial=0.0)) or 1.0  # each by itself
+            axes.imshow(image, cmap="bwr", vmin=-limit, vmax=limit)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(title, fontsize="small", wrap=True)
+        return figure
 
     def _plain_value(self) -> Any:
         picked = self._candidates[self.choice.picked or 0]

@@ -15,8 +15,11 @@ import traitlets
 from openretina_widgets.jobs import Job
 from openretina_widgets.jobs.worker import ResultT, SnapshotT
 from openretina_widgets.models.neuron import ModelIdentity
+from openretina_widgets.tutorials.class_news import class_trouble, follow_class
 from openretina_widgets.tutorials.prediction_distance import Distance, as_rows
+from openretina_widgets.tutorials.prediction_export import PredictionExport
 from openretina_widgets.widgets.composition import button
+from openretina_widgets.widgets.export_button import ExportMenu
 from openretina_widgets.widgets.run_panel import RunControls, RunPanel, RunState
 from openretina_widgets.widgets.run_status import RunStatus
 
@@ -51,7 +54,7 @@ class PredictionButtons(RunControls):
         self.children: tuple[ipw.Widget, ...] = (self.commit, *self.children)
 
 
-class PredictionPanel(RunPanel[SnapshotT, ResultT]):
+class PredictionPanel(PredictionExport, RunPanel[SnapshotT, ResultT]):
     """A prediction that is committed before a measurement may run, and compared with it.
 
     Parameters
@@ -104,6 +107,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
         self._callbacks: list[Callable[[Any], object]] = []
         self._earlier: list[dict[str, Any]] = []
         self._first: dict[str, Any] | None = None  # what was sent of the first that was observed
+        self._unsent, self._handed_in = "", False
         self._state: RunState = "idle"
         self._counts = (0, 0)  # done and total, of the measurement
         self._buttons = PredictionButtons()
@@ -130,6 +134,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
                 ipw.HTML('<div class="orw-heading">Explain</div>'),
                 self._explain,
                 self._sent,
+                ExportMenu(self, name="prediction"),
             )
         )
         self._steered_by(self._buttons)
@@ -137,6 +142,7 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
         self._buttons.reset.on_click(lambda _: self._main_loop.call(self._try(self.reset)))
         self._explain.observe(self._explained, "value")
         super().observe(self._show_explanation, "explanation")
+        self._end_news = follow_class(classroom, self._show_sent)
         self._tell()
 
     # In code ---------------------------------------------------------------------------------
@@ -428,10 +434,25 @@ class PredictionPanel(RunPanel[SnapshotT, ResultT]):
         try:
             self._classroom.submit("prediction", self.name, {**value, "attempts": self.attempts})
         except (OSError, RuntimeError, TypeError, ValueError) as error:
-            words = html.escape(f"Not sent to the class: {error}")
-            self._sent.value = f'<div class="orw-error" role="alert">{words}</div>'
+            self._unsent = f"Not sent to the class: {error}"
+        else:
+            self._unsent = ""
+        self._handed_in = True
+        self._show_sent()
+
+    def _show_sent(self) -> None:
+        if not self._handed_in or self.comm is None:
+            return
+        if said := self._unsent or class_trouble(self._classroom):
+            self._sent.value = f'<div class="orw-error" role="alert">{html.escape(said)}</div>'
         else:
             self._sent.value = '<div class="orw-note">Handed to the class.</div>'
+
+    def close(self) -> None:
+        """End the measurement, and close the widget."""
+        if self.comm is not None:
+            self._end_news()
+        super().close()
 
 
 def check_classroom(classroom: Any) -> None:

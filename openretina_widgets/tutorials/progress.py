@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from openretina_widgets.tutorials.classroom.place import user_folder
+from openretina_widgets.tutorials.classroom.submission import as_json_value
 from openretina_widgets.tutorials.lessons import lesson_paths
 from openretina_widgets.tutorials.notebook import Tutorial
 
@@ -21,6 +23,11 @@ __all__ = ["Progress"]
 
 _VERSION = 1
 _PATIENCE = 2.0  # s, while another kernel writes
+_LONGEST_TEXT = 1000  # characters of an object that is no answer as JSON holds it
+_COMPANY = (
+    "This tutorial is open in another notebook too. Answers, hints and code of both are kept; of "
+    "one question or cell, and of the step, what was done last counts."
+)
 
 
 class Progress:
@@ -28,7 +35,9 @@ class Progress:
 
     Every change is written at once: the file is read, changed and replaced as a whole under a
     lock, so two kernels with the same tutorial add to each other, and neither finds half a file.
-    Where it cannot be written, `trouble` says why, and the work goes on in memory.
+    Where it cannot be written, `trouble` says why, the work goes on in memory, and what was done
+    meanwhile is added to the file when it can be written again. `company` says that another kernel
+    has the tutorial open as well.
 
     Parameters
     ----------
@@ -41,8 +50,14 @@ class Progress:
     def __init__(self, tutorial: Tutorial, *, folder: str | os.PathLike[str] | None = None) -> None:
         self._folder = Path(folder) if folder is not None else user_folder() / "progress"
         self.path = self._folder / f"{_key(tutorial)}.json"
-        self.trouble = ""
-        self._kept = self._read()
+        self.trouble = self.company = ""
+        self._on_disk: dict[str, Any] = {}  # as it was read or written last
+        self._waiting: list[Callable[[dict[str, Any]], None]] = []  # changes that are not on it
+        try:
+            self._on_disk = self._read()
+        except OSError as error:
+            self.trouble = self._words(error)
+        self._kept = copy.deepcopy(self._on_disk)
 
     @property
     def step(self) -> int:
@@ -70,6 +85,10 @@ class Progress:
 
     def answer(self, question: str, value: Any, correct: bool | None, feedback: str) -> None:
         """Keep an answer; the tries are counted, and what was right once stays solved."""
+        try:
+            value = as_json_value(value)
+        except TypeError:  # an object that was given in code: its text says what it was
+            value = str(value)[:_LONGEST_TEXT]
 
         def keep(kept: dict[str, Any]) -> None:
             before = kept.setdefault("answers", {}).get(question, {})
@@ -89,8 +108,13 @@ class Progress:
         return dict(self._kept.get("hints", {}))
 
     def open_hints(self, question: str, number: int) -> None:
-        """Keep how many hints were opened."""
-        self._change(lambda kept: kept.setdefault("hints", {}).update({question: number}))
+        """Keep how many hints were opened; the most counts, of all kernels."""
+
+        def keep(kept: dict[str, Any]) -> None:
+            opened = kept.setdefault("hints", {})
+            opened[question] = max(number, int(opened.get(question, 0)))
+
+        self._change(keep)
 
     @property
     def code(self) -> dict[str, str]:
@@ -113,48 +137,63 @@ class Progress:
         """Begin anew; what was kept is put beside the file, under the name ``.before.json``."""
         with contextlib.suppress(OSError):
             os.replace(self.path, self.path.with_suffix(".before.json"))
+        self._on_disk, self._waiting = {}, []
         self._change(lambda kept: kept.clear())
 
     def _change(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Apply a change to what lies on disk, or in memory where that cannot be written."""
-        changed = False
+        self._waiting.append(change)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with FileLock(self.path.with_suffix(".lock"), timeout=_PATIENCE):
-                if not self.trouble:
-                    self._kept = self._read()
-                change(self._kept)
-                changed = True
-                self._write()
+                found = self._read()
+                if found != self._on_disk:
+                    self.company = _COMPANY
+                kept = copy.deepcopy(found)
+                for one in self._waiting:
+                    one(kept)
+                self._write(kept)
         except (OSError, Timeout) as error:
-            if not changed:
-                change(self._kept)
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            self.trouble = (
-                f"Your progress cannot be kept in {self._folder} ({reason}): it lasts for as long "
-                "as this kernel runs."
-            )
+            change(self._kept)
+            self.trouble = self._words(error)
         else:
-            self.trouble = ""
+            self._kept, self._on_disk = kept, copy.deepcopy(kept)
+            self._waiting, self.trouble = [], ""
+
+    def _words(self, error: Exception) -> str:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return (
+            f"Your progress cannot be kept in {self._folder} ({reason}): it lasts for as long "
+            "as this kernel runs."
+        )
 
     def _read(self) -> dict[str, Any]:
-        """Return what is kept; a file that cannot be understood is put aside, not lost."""
+        """Return what is kept; a file that cannot be understood is put aside, not lost.
+
+        Raises
+        ------
+        OSError
+            If there is a file that cannot be read: it must not be replaced either.
+        """
         try:
             text = self.path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            return dict(getattr(self, "_kept", {}))
+        except (FileNotFoundError, NotADirectoryError):
+            return copy.deepcopy(self._on_disk)  # it was taken away, and what it held is kept
+        except UnicodeDecodeError:
+            text = ""
         with contextlib.suppress(ValueError):
             kept = json.loads(text)
             if _fits(kept):
+                kept.pop("version", None)
                 return dict(kept)
         with contextlib.suppress(OSError):
             os.replace(self.path, self.path.with_suffix(".damaged.json"))
         return {}
 
-    def _write(self) -> None:
+    def _write(self, kept: dict[str, Any]) -> None:
         part = self.path.with_suffix(f".{secrets.token_hex(4)}.part")
         try:
-            text = json.dumps({**self._kept, "version": _VERSION}, ensure_ascii=False)
+            text = json.dumps({**kept, "version": _VERSION}, ensure_ascii=False)
             part.write_text(text, encoding="utf-8")
             os.replace(part, self.path)
         finally:

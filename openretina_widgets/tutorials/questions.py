@@ -83,7 +83,7 @@ class Question(ABC):
             return self._check(answer, namespace or {})
         except KeyboardInterrupt:
             return Feedback(None, "The check was stopped, so this answer is not judged.")
-        except Exception as error:  # noqa: BLE001  a check is a tutorial's own code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a check is a tutorial's own code
             return Feedback(None, f"This answer could not be checked: {_words(error)}")
 
     @abstractmethod

@@ -6,12 +6,15 @@ import asyncio
 import os
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
 
+from openretina_widgets.tutorials.class_news import class_trouble, follow_class
 from openretina_widgets.tutorials.code_cell import CodeCell
 from openretina_widgets.tutorials.lesson_contents import LessonContents
+from openretina_widgets.tutorials.lesson_export import export_lesson
 from openretina_widgets.tutorials.markdown_text import MarkdownText
 from openretina_widgets.tutorials.notebook import Tutorial, TutorialCell
 from openretina_widgets.tutorials.prediction_panel import TakesSubmissions, check_classroom
@@ -106,6 +109,7 @@ class TutorialStepper(Composition):
         self.add_class("orw-lesson")
         self._step = -1
         self._go(min(self.progress.step, len(self.tutorial.steps) - 1))
+        self._end_news = follow_class(classroom, self._show_state)
 
     @property
     def step(self) -> int:
@@ -176,6 +180,29 @@ class TutorialStepper(Composition):
         self._show_state()
         return None
 
+    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save the lesson with one's own code and answers, to read and run it at home.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.ipynb``: an ordinary notebook, with each answer under its question; or in
+            ``.json``: code and answers alone.
+        overwrite
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            If it cannot be written; the message says why.
+        """
+        return export_lesson(self.tutorial, self.progress, path, overwrite=overwrite)
+
     def restart(self) -> None:
         """Begin anew: answers, hints and changed code are put aside, and the first step shown."""
         self.progress.forget()
@@ -188,6 +215,8 @@ class TutorialStepper(Composition):
 
     def close(self) -> None:
         """Close it, with the steps that are not shown."""
+        if self.comm is not None:
+            self._end_news()
         for widget in getattr(self, "_pages", {}).values():
             if widget not in self._page.children:
                 close_all(widget)
@@ -320,7 +349,7 @@ class TutorialStepper(Composition):
         ]
 
     def _show_state(self) -> None:
-        if self._step < 0:
+        if self._step < 0 or self.comm is None:
             return
         last = len(self.tutorial.steps) - 1
         self._contents.step = self._step
@@ -334,7 +363,8 @@ class TutorialStepper(Composition):
             for cell in step.cells
         )
         self._catch_up.layout.display = None if waits else "none"
-        said = [*self.tutorial.notes, self.progress.trouble, self._trouble]
+        said = [*self.tutorial.notes, self.progress.company, self.progress.trouble]
+        said += [self._trouble, class_trouble(self._classroom)]
         if self._step == last and not any(state == "open" for state in self._contents.done):
             said.insert(0, "This is the last step.")
         self._note.value = "<br>".join(escape(words) for words in said if words)

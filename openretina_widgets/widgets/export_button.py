@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as ipw
 
@@ -18,6 +19,7 @@ _FAILURES = (OSError, ValueError, TypeError, RuntimeError, ImportError)
 class Exportable:
     """A widget whose result can be saved; `_result_trait` names the trait that holds it."""
 
+    export_formats: ClassVar[Mapping[str, str]] = SUFFIXES
     _result_trait = "result"
 
     @property
@@ -79,10 +81,10 @@ class ExportMenu(ipw.HBox):
     """
 
     def __init__(self, widget: Exportable, *, name: str, label: str = "Save as") -> None:
-        self._widget = widget
+        self._widget, formats = widget, widget.export_formats
         self._format = ipw.Dropdown(
-            options=[(f"{suffix}  {words}", suffix) for suffix, words in SUFFIXES.items()],
-            value=".html",
+            options=[(f"{suffix}  {words}", suffix) for suffix, words in formats.items()],
+            value=".html" if ".html" in formats else next(iter(formats)),
             description=label,
             tooltip="What kind of file",
             layout=ipw.Layout(width="340px"),
@@ -118,7 +120,7 @@ class ExportMenu(ipw.HBox):
         if not written:
             self._tell("failed", "write a name first")
             return
-        known = Path(written).suffix.lower() in SUFFIXES
+        known = Path(written).suffix.lower() in self._widget.export_formats
         path = written if known else f"{written}{self._format.value}"
         self._button.disabled = True
         try:

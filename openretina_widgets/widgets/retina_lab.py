@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 from dataclasses import dataclass
 from importlib import import_module
@@ -121,13 +122,12 @@ class RetinaLab(Exportable, Composition):
         RuntimeError
             If there is none yet.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for tab in TABS:
             widget = self._built.get(tab.name)
             if isinstance(widget, Exportable):
-                result = getattr(widget, widget._result_trait)
-                if result is not None:
-                    found[tab.title] = result
+                with contextlib.suppress(RuntimeError):  # it has none yet
+                    found[tab.title] = widget.exported
         if not found:
             raise RuntimeError("there is no result to save yet; run an experiment in a tab first")
         return found

@@ -10,7 +10,6 @@ from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
-import torch
 import traitlets
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
@@ -18,13 +17,15 @@ from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialSti
 from openretina_widgets.drawing.curve_content import MOST_CURVES
 from openretina_widgets.errors import unknown_name
 from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus, of_response, respond
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.composition import Composition, beside_or_above
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.newest import NewestOnly
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_controls import ParameterSliders
-from openretina_widgets.widgets.stimulus_kinds import KINDS, StimulusKind, kinds_for
+from openretina_widgets.widgets.stimulus_kinds import KINDS, StimulusKind, arguments, kinds_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.trace_plot import TracePlot
 
@@ -57,14 +58,7 @@ def answer(question: LiveQuestion) -> LiveAnswer:
     return LiveAnswer(question, stimulus, respond(question.model, question.data_key, stimulus))
 
 
-def respond(model: RetinaModel, data_key: str, stimulus: ArtificialStimulus) -> np.ndarray:
-    """Return the response of all neurons to a stimulus: ``(response frame, neuron)``."""
-    movie = stimulus.batch.to(device=model.device, dtype=model.dtype)
-    with torch.inference_mode():
-        return model(movie, data_key=data_key)[0].float().cpu().numpy()
-
-
-class StimulusDesigner(Composition):
+class StimulusDesigner(Exportable, Composition):
     """Sliders for the parameters of a stimulus, the movie, and the live response to it.
 
     Each change is computed in a worker thread; when sliders move faster than that, only the newest
@@ -142,7 +136,10 @@ class StimulusDesigner(Composition):
             [self._stage, self.traces], layout=ipw.Layout(flex="1000 1 480px", min_width="0")
         )
         super().__init__(
-            (ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),)
+            (
+                ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%")),
+                ExportMenu(self, name="designed_stimulus"),
+            )
         )
         self.add_class("orw-designer")
         self._live: NewestOnly[LiveQuestion, LiveAnswer] = NewestOnly(
@@ -164,6 +161,29 @@ class StimulusDesigner(Composition):
     def parameters(self) -> dict[str, Any]:
         """Values of the sliders, by name."""
         return self._sliders.values
+
+    @property
+    def exported(self) -> ShownStimulus:
+        """What is saved: the stimulus, and the responses of the chosen neurons to it.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing is shown yet.
+        """
+        found = self._answer
+        if found is None:
+            raise RuntimeError("there is no stimulus to save yet; move a slider to make one")
+        question = found.question
+        return of_response(
+            question.model,
+            found.stimulus,
+            found.response,
+            neurons=self.selection.neurons,
+            data_key=question.data_key,
+            builder=question.kind.builder.__name__,
+            arguments=arguments(question.kind.parameters(question.screen), question.values),
+        )
 
     @property
     def busy(self) -> bool:

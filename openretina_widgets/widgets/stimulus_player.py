@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
@@ -14,6 +16,9 @@ from openretina_widgets.drawing import movie
 from openretina_widgets.drawing.colour import Limits
 from openretina_widgets.errors import check_positive
 from openretina_widgets.widgets.canvas_widget import LiveCanvas, static_text
+
+if TYPE_CHECKING:
+    from openretina_widgets.insilico.shown_stimulus import ShownStimulus
 
 
 class StimulusPlayer(LiveCanvas):
@@ -148,6 +153,66 @@ class StimulusPlayer(LiveCanvas):
         else:
             self._take(stimulus)
             self.flush()
+
+    @property
+    def exported(self) -> ShownStimulus:
+        """What is saved: the stimulus as it was handed in, which no code can make again.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none yet.
+        """
+        import torch  # a player alone does not need it
+
+        from openretina_widgets.insilico import provenance
+        from openretina_widgets.insilico.shown_stimulus import ShownStimulus
+
+        stimulus = self.stimulus
+        if stimulus is None:
+            raise RuntimeError("there is no stimulus to save yet; set player.stimulus first")
+        return ShownStimulus(
+            title=self.title or "Stimulus",
+            stimulus=torch.from_numpy(stimulus.copy()),
+            frame_rate=self.frame_rate,
+            pixel_size_um=self.pixel_size_um,
+            channels=self.channels,
+            unit=self.unit,
+            versions=provenance.versions(),
+        )
+
+    def export(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
+    ) -> Path:
+        """Save the stimulus in the format that the suffix of the path names.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.html`` (a page that opens offline), ``.png``, ``.svg``, ``.gif``, ``.mp4``,
+            ``.npz`` or ``.zip``. A notebook cannot make again what was handed in.
+        overwrite
+            Whether a file that is there may be replaced.
+        **settings
+            See `openretina_widgets.export.save`. A movie has the player's `limits`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no stimulus yet.
+        TypeError, ValueError, OSError, ImportError
+            If it cannot be written; the message says why.
+        """
+        from openretina_widgets.export import save
+
+        if str(path).lower().endswith((".gif", ".mp4")) and self._limits:
+            settings = {"limits": self._limits, **settings}
+        return save(self.exported, path, overwrite=overwrite, **settings)
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.data_io.artificial_stimuli.stimulus import ArtificialStimulus
 from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.shown_stimulus import respond
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Condition, Experiment
 from openretina_widgets.models.retina_model import RetinaModel
@@ -28,7 +29,7 @@ from openretina_widgets.widgets.newest import NewestOnly
 from openretina_widgets.widgets.run_panel import RunControls
 from openretina_widgets.widgets.selection import Selection
 from openretina_widgets.widgets.stimulus_controls import ParameterSliders
-from openretina_widgets.widgets.stimulus_designer import draw_response, player_limits, respond
+from openretina_widgets.widgets.stimulus_designer import draw_response, player_limits
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.trace_plot import TracePlot
 from openretina_widgets.widgets.transport import MainLoop

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets.insilico.shown_stimulus import ShownStimulus, show_stimulus
 from openretina_widgets.insilico.stimulus_optimization import (
     ClipStimulus,
     IncreaseObjective,
@@ -118,8 +119,22 @@ def table(model) -> orw.SelectivityTable:
 
 
 @pytest.fixture(scope="package")
+def bar(model) -> ShownStimulus:
+    return show_stimulus(model, "moving_bar", direction=35.0, centre=(50.0, 0.0), neurons=[3, 40])
+
+
+@pytest.fixture(scope="package")
 def session(
-    best, discriminative, given_start, gratings, spots, gradient, local_gradient, average, table
+    best,
+    discriminative,
+    given_start,
+    gratings,
+    spots,
+    gradient,
+    local_gradient,
+    average,
+    table,
+    bar,
 ):
     return {
         "best": best,
@@ -131,4 +146,5 @@ def session(
         "local gradient": local_gradient,
         "average": average,
         "table": table,
+        "bar": bar,
     }

@@ -12,7 +12,7 @@ import torch
 from openretina_widgets import export
 
 ALL = ("best", "a start <b>given</b>", "gratings", "spots", "gradient", "local gradient",
-       "average", "table")  # fmt: skip
+       "average", "table", "bar")  # fmt: skip
 
 
 def assert_same(one, other, where=""):

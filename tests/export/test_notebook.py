@@ -36,6 +36,7 @@ NUMBERS = {
     "local gradient": ("fields",),
     "average": ("fields", "responses"),
     "table": (),
+    "bar": ("stimulus", "response"),
 }
 
 
@@ -69,7 +70,7 @@ def again(session, tmp_path_factory):
     """The session as a fresh kernel computes it, and what the notebook said."""
     folder = tmp_path_factory.mktemp("notebook")
     path = export.to_notebook(session, folder / "session.ipynb")
-    made = re.findall(r"^(\w+) = (?:orw\.|optimize_|measured)", _code(path), re.M)
+    made = re.findall(r"^(\w+) = (?:orw\.|optimize_|measured|show_)", _code(path), re.M)
     names = [name for name in dict.fromkeys(made) if name not in ("model", "measured")]
     assert len(names) == len(session), names
     parts = [f"{literal(name)}: {variable}" for name, variable in zip(session, names, strict=True)]

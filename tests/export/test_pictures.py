@@ -13,7 +13,7 @@ from openretina_widgets import export
 from openretina_widgets.drawing import colour
 from openretina_widgets.export.movie import movie_frames
 
-KINDS = ("best", "gratings", "gradient", "table")
+KINDS = ("best", "gratings", "gradient", "table", "bar")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -95,7 +95,7 @@ def test_an_mp4_holds_every_frame(best, tmp_path):
 
 
 def test_a_movie_shows_a_stimulus(gratings, best, tmp_path):
-    with pytest.raises(ValueError, match="shows one optimised stimulus, and these are tuning_cur"):
+    with pytest.raises(ValueError, match="shows one stimulus, and these are tuning_cur"):
         export.to_movie(gratings, tmp_path / "a.gif")
     with pytest.raises(ValueError, match="scale: expected a whole number of at least 1, got 0"):
         export.to_movie(best, tmp_path / "a.gif", scale=0)

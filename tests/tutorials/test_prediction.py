@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.sweep import sweep
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.models.synthetic import load_synthetic
+from openretina_widgets.tutorials.classroom import Classroom
+from openretina_widgets.tutorials.classroom.place import HOME_VARIABLE
 from openretina_widgets.tutorials.classroom.predictions import read_prediction
 from openretina_widgets.tutorials.prediction import Prediction
 from openretina_widgets.tutorials.prediction_canvas import PredictionCanvas
@@ -326,3 +330,73 @@ def test_what_the_page_sends_is_kept_within_what_can_be() -> None:
     canvas.angle = -90
     assert canvas.angle == 270
     canvas.close()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "kind", "drawn"),
+    [
+        ("direction", None, UP),
+        ("direction", "dial", 90.0),
+        ("orientation", None, None),
+        ("temporal_frequency", None, None),
+    ],
+)
+async def test_a_prediction_is_taken_home_with_what_was_measured(
+    model: RetinaModel, tmp_path: Path, experiment: str, kind: Any, drawn: Any
+) -> None:
+    made = Prediction(
+        model,
+        experiment,
+        neuron=selective(model, 90.0),
+        kind=kind,
+        along=experiment,
+        question="Which <b>way</b>?",
+    )
+    made.draw(np.linspace(0, 100, len(made.axis)) if drawn is None else drawn)
+    with pytest.raises(RuntimeError, match="no result to save yet; commit a prediction"):
+        made.export(tmp_path / "early.html")
+    made.commit()
+    await made.observe()
+    made.explanation = "It prefers up."
+    for suffix in made.export_formats:
+        assert made.export(tmp_path / f"all{suffix}").stat().st_size > 500, suffix
+    kept = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert kept["explanation"] == "It prefers up."
+    assert kept["measured"] is not None
+    again = orw.TuningCurves.load(tmp_path / "all.npz")
+    np.testing.assert_array_equal(again.responses, made.result.responses)
+    said = " ".join(again.notes)
+    assert "Predicted before it was measured" in said
+    assert made.verdict in said
+    assert "It prefers up." in said
+    drawing = (tmp_path / "all.svg").read_text(encoding="utf-8")
+    assert "predicted" in drawing
+    assert "measured" in drawing
+    page = (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert ('"name":"predicted"' in page) == (kind != "dial")
+    assert "<b>way" not in page
+    with pytest.raises(ValueError, match=r"does not move, and has no \.mp4"):
+        made.export(tmp_path / "all.mp4")
+    with pytest.raises(FileExistsError, match="is there already"):
+        made.export(tmp_path / "all.json")
+    made.close()
+
+
+def test_a_database_that_is_away_is_said_beside_the_prediction(
+    model: RetinaModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    classroom = Classroom.join("retina", "Ada", url=tmp_path / "gone" / "class.sqlite")
+    made = Prediction(model, "direction", neuron=0, classroom=classroom)
+    made.draw(UP)
+    made.commit()
+    assert 'role="alert"' in made._sent.value
+    assert "1 submission is kept here and will be sent when it is back" in made._sent.value
+    (tmp_path / "gone").mkdir()
+    assert classroom.flush(20)
+    deadline = time.monotonic() + 20
+    while "Handed to the class." not in made._sent.value:
+        assert time.monotonic() < deadline, made._sent.value
+        time.sleep(0.02)
+    made.close()
+    classroom.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,3 +136,16 @@ def test_cosine() -> None:
     assert cosine(image, -image) == pytest.approx(-1)
     assert cosine(image, np.array([[2.0, 1.0]])) == pytest.approx(0)
     assert np.isnan(cosine(image, np.zeros((1, 2))))
+
+
+async def test_a_picked_field_is_taken_home(model: RetinaModel, tmp_path: Path) -> None:
+    made = Prediction.field(model, neuron=0, method="gradient")
+    made.draw("A")
+    made.commit()
+    await made.observe()
+    for suffix in made.export_formats:
+        assert made.export(tmp_path / f"field{suffix}").stat().st_size > 500, suffix
+    page = (tmp_path / "field.html").read_text(encoding="utf-8")
+    assert page.count('"module":"field_wall"') == 2
+    assert "Picked: A, " in page
+    made.close()

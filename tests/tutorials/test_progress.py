@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from filelock import FileLock
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from openretina_widgets.tutorials import Tutorial
+from openretina_widgets.tutorials import Tutorial, progress
 from openretina_widgets.tutorials.progress import Progress
 
 
@@ -52,6 +56,112 @@ def test_two_kernels_add_to_each_other(tutorial: Tutorial, tmp_path: Path) -> No
     other.answer("b", 2, True, "")
     mine.step = 1
     assert set(Progress(tutorial, folder=tmp_path).answers) == {"a", "b"}
+
+
+def test_another_notebook_is_said_once_it_has_changed_something(
+    tutorial: Tutorial, tmp_path: Path
+) -> None:
+    mine, other = (Progress(tutorial, folder=tmp_path) for _ in range(2))
+    mine.step = 1
+    assert mine.company == ""
+    other.open_hints("q", 2)
+    assert "open in another notebook too" in other.company
+    mine.open_hints("q", 1)
+    assert "open in another notebook too" in mine.company
+    assert Progress(tutorial, folder=tmp_path).hints == {"q": 2}  # what was seen stays open
+    assert Progress(tutorial, folder=tmp_path).company == ""
+
+
+def test_what_could_not_be_written_is_added_to_what_others_wrote_meanwhile(
+    tutorial: Tutorial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_PATIENCE", 0.05)
+    mine, other = (Progress(tutorial, folder=tmp_path) for _ in range(2))
+    mine.answer("a", 1, False, "")
+    with FileLock(mine.path.with_suffix(".lock")):
+        mine.answer("a", 2, True, "")
+        mine.keep_code("c", "x = 2")
+        assert "cannot be kept" in mine.trouble
+        assert mine.answers["a"]["tries"] == 2
+    other.answer("b", 3, True, "")
+    mine.step = 1
+    assert mine.trouble == ""
+    again = Progress(tutorial, folder=tmp_path)
+    assert (again.step, again.code) == (1, {"c": "x = 2"})
+    assert {key: value["tries"] for key, value in again.answers.items()} == {"a": 2, "b": 1}
+
+
+NOBODY = """
+import os, sys
+import nbformat
+from nbformat.v4 import new_markdown_cell, new_notebook
+from openretina_widgets.tutorials import Tutorial
+from openretina_widgets.tutorials.progress import Progress
+os.umask(0)
+folder = sys.argv[1]
+path = os.path.join(folder, "lesson.ipynb")
+nbformat.write(new_notebook(cells=[new_markdown_cell("# Step")]), path)
+tutorial = Tutorial.read(path)
+if os.geteuid() == 0:  # root may read and write everything
+    os.setgid(65534)
+    os.setuid(65534)
+first = Progress(tutorial, folder=folder)
+first.answer("a", 1, True, "")
+"""
+UNREADABLE = """
+first.path.chmod(0)
+second = Progress(tutorial, folder=folder)
+second.answer("b", 2, True, "")
+print(second.trouble)
+first.path.chmod(0o600)
+second.step = 0
+print(second.trouble, sorted(Progress(tutorial, folder=folder).answers))
+"""
+READ_ONLY = """
+os.mkdir(folder + "/sub")
+os.chmod(folder + "/sub", 0o555)
+second = Progress(tutorial, folder=folder + "/sub")
+second.answer("b", 2, True, "")
+print(second.trouble)
+os.chmod(folder + "/sub", 0o700)
+second.step = 0
+print(second.trouble, sorted(Progress(tutorial, folder=folder + "/sub").answers))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions on Windows")
+@pytest.mark.parametrize(("code", "kept"), [(UNREADABLE, "['a', 'b']"), (READ_ONLY, "['b']")])
+def test_without_permission_nothing_is_replaced_and_it_is_added_later(code: str, kept: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        command = [sys.executable, "-c", NOBODY + code, name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        denied, again = done.stdout.splitlines()
+        assert "cannot be kept in" in denied
+        assert "Permission denied" in denied
+        assert again == f" {kept}"
+
+
+def test_a_folder_in_place_of_the_file_is_said_and_left(tutorial: Tutorial, tmp_path: Path) -> None:
+    path = Progress(tutorial, folder=tmp_path).path
+    path.mkdir()
+    kept = Progress(tutorial, folder=tmp_path)
+    kept.answer("a", 1, True, "")
+    assert "cannot be kept" in kept.trouble
+    assert kept.answers["a"]["solved"]
+    path.rmdir()
+    kept.step = 2
+    assert Progress(tutorial, folder=tmp_path).answers["a"]["solved"]
+
+
+def test_answers_from_code_are_kept_as_json_holds_them(tutorial: Tutorial, tmp_path: Path) -> None:
+    first = Progress(tutorial, folder=tmp_path)
+    first.answer("a", np.int64(12), True, "")
+    first.answer("b", np.array([1.0, np.nan]), None, "")
+    first.answer("c", {1, 2}, None, "")
+    kept = Progress(tutorial, folder=tmp_path).answers
+    assert [kept[name]["value"] for name in "abc"] == [12, [1.0, None], "{1, 2}"]
 
 
 def test_processes_at_once_lose_nothing(tutorial: Tutorial, tmp_path: Path) -> None:

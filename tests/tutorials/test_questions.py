@@ -132,6 +132,9 @@ def test_a_check_that_raises_or_says_nothing_is_not_judged() -> None:
     raised = question(kind="check", code="1 / 0").check(None, {})
     assert raised.correct is None
     assert "ZeroDivisionError" in raised.text
+    left = question(kind="check", code="import sys; sys.exit(1)").check(None, {})
+    assert left.correct is None
+    assert "could not be checked: SystemExit" in left.text
     silent = question(kind="check", code="pass").check(None, {"correct": True})
     assert silent.correct is None
     assert "does not say whether it is correct" in silent.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import ipywidgets as ipw
@@ -10,6 +12,8 @@ import pytest
 
 from openretina_widgets import TutorialStepper
 from openretina_widgets.errors import TutorialError
+from openretina_widgets.tutorials.classroom import Classroom
+from openretina_widgets.tutorials.classroom.place import HOME_VARIABLE
 from openretina_widgets.tutorials.markdown_text import markdown_html
 from tests.tutorials.small_lesson import small_lesson
 
@@ -182,3 +186,60 @@ def test_markdown_shows_tables_formulas_and_pasted_pictures() -> None:
     assert r"\(x_1 &lt; y_2\)" in shown
     assert r"\sum_i x_i" in shown
     assert "data:image/png;base64,iVBORw0KGgo=" in shown
+
+
+def test_a_lesson_is_taken_home_with_code_and_answers(
+    stepper: TutorialStepper, tmp_path: Path
+) -> None:
+    stepper._cells[next(iter(stepper._cells))].source = "start = 30"
+    stepper.answer("even", 1)
+    stepper.answer("even", 0)
+    stepper.answer("why", "<img src=x onerror=alert(1)> $a$")
+    path = stepper.export(tmp_path / "mine.ipynb")
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    sources = [cell.source for cell in notebook.cells]
+    assert "start = 30" in sources
+    assert "start = 20" not in sources
+    assert "For the teacher only" not in sources
+    answers = [source for source in sources if source.startswith("**My answer:**")]
+    assert answers[0] == "**My answer:** two\n\n*right, 2 tries*"
+    assert "<img" not in answers[1]
+    assert r"\$a\$" in answers[1]
+    again = TutorialStepper(path, progress_folder=tmp_path / "again")  # still a lesson
+    assert len(again.tutorial.steps) == 3
+    again.close()
+    kept = json.loads(stepper.export(tmp_path / "mine.json").read_text(encoding="utf-8"))
+    assert kept["answers"]["even"]["tries"] == 2
+    assert list(kept["code"].values()) == ["start = 30"]
+    with pytest.raises(ValueError, match=r"saved as \.ipynb or \.json, not as \.html; what was"):
+        stepper.export(tmp_path / "mine.html")
+    with pytest.raises(FileExistsError, match="is there already"):
+        stepper.export(path)
+    stepper.close()
+
+
+def test_a_database_that_goes_away_is_said_and_answers_are_sent_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    url, away = tmp_path / "class.sqlite", tmp_path / "away"
+    classroom = Classroom.join("retina", "Ada", url=url)
+    stepper = TutorialStepper(small_lesson(tmp_path), classroom, progress_folder=tmp_path)
+    assert classroom.flush()
+    assert stepper._note.value == ""
+    url.rename(away)
+    stepper.answer("even", 0)
+    deadline = time.monotonic() + 20
+    while "there is no such file" not in stepper._note.value:
+        assert time.monotonic() < deadline, stepper._note.value
+        time.sleep(0.02)
+    assert "1 submission is kept here and will be sent when it is back" in stepper._note.value
+    away.rename(url)
+    assert classroom.flush(20)
+    while stepper._note.value:
+        assert time.monotonic() < deadline + 20, stepper._note.value
+        time.sleep(0.02)
+    assert [one.item for one in classroom.mine()] == ["small", "even"]
+    stepper.close()
+    classroom.close()

@@ -17,6 +17,7 @@ from openretina_widgets.insilico.comparison.agreement import (
     check_bootstrap,
     draws_of_blocks,
 )
+from openretina_widgets.insilico.comparison.keeping import load_comparison, save_comparison
 from openretina_widgets.models._checks import is_index
 
 Align = Literal["centre", "none"]
@@ -105,6 +106,26 @@ class FieldComparison:
             }
             for row, neuron in enumerate(self.neurons)
         ]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.
+
+        The file appears under its name only once it is whole.
+        """
+        return save_comparison(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FieldComparison:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not a saved comparison of this kind.
+        """
+        return load_comparison(cls, path)
 
     def plot(self, cell: int = 0, neuron: int | None = None) -> Any:
         """Draw a measured field, that of a neuron laid on it, and what is left.

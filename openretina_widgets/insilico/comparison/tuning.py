@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from openretina_widgets.insilico.comparison.agreement import (
     check_bootstrap,
     draws_of_points,
 )
+from openretina_widgets.insilico.comparison.keeping import load_comparison, save_comparison
 from openretina_widgets.insilico.comparison.reading import points_of
 from openretina_widgets.models._checks import is_index
 
@@ -90,6 +93,26 @@ class TuningComparison:
         from openretina_widgets.insilico.comparison.plotting import plot_tuning
 
         return plot_tuning(self, self.best if neuron is None else neuron)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.
+
+        The file appears under its name only once it is whole.
+        """
+        return save_comparison(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TuningComparison:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not a saved comparison of this kind.
+        """
+        return load_comparison(cls, path)
 
     def __repr__(self) -> str:
         n = len(self.neurons)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -13,6 +14,9 @@ from openretina_widgets.tutorials.classroom.store import Row
 
 _COLUMNS = ("row", "time_utc", "room", "student", "kind", "id", "value", "correct")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+# Where a semicolon separates cells, as in many countries, no cell begins with a quote: what stands
+# after one, a tab or a new line inside a text is a cell of its own.
+_LATER_CELL = re.compile(r"([;\t\r\n])(?=[\s\"']*[=+\-@＝＋－＠])")
 
 
 def as_csv(room: str, rows: Iterable[Row], names: Mapping[str, str]) -> str:
@@ -30,7 +34,8 @@ def as_csv(room: str, rows: Iterable[Row], names: Mapping[str, str]) -> str:
     Notes
     -----
     A spreadsheet takes a text that begins with ``=``, ``+``, ``-`` or ``@`` for a formula and runs
-    it: such a text gets an apostrophe before it. Numbers stay numbers.
+    it: such a text gets an apostrophe before it, and so does what stands in it after a semicolon,
+    a tab or a new line, where some spreadsheets begin a cell. Numbers stay numbers.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -55,7 +60,8 @@ def as_csv(room: str, rows: Iterable[Row], names: Mapping[str, str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
+    """Return a text in which no spreadsheet finds a formula, however it separates cells."""
+    text = _LATER_CELL.sub(r"\1'", text)
     if not text.lstrip().startswith(_FORMULA) and not text.startswith(_FORMULA):
         return text
     try:

@@ -17,7 +17,9 @@ import traitlets
 
 from openretina_widgets.drawing.curve_content import numbers
 from openretina_widgets.errors import check_positive
+from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.tutorials.classroom.csv_export import as_csv
+from openretina_widgets.tutorials.classroom.dashboard_picture import picture
 from openretina_widgets.tutorials.classroom.database import DatabaseAway
 from openretina_widgets.tutorials.classroom.overview import Curves, Overview
 from openretina_widgets.tutorials.classroom.place import Place, check_room, resolve_place
@@ -33,6 +35,7 @@ from openretina_widgets.widgets.transport import MainLoop
 _STATIC = Path(__file__).parent / "static"
 _MOST_CURVES = 200  # drawn; the mean is that of all
 _LONGEST_TITLE = 80
+_FORMATS = (".csv", ".png", ".svg")
 
 
 class ClassroomDashboard(anywidget.AnyWidget):
@@ -196,6 +199,57 @@ class ClassroomDashboard(anywidget.AnyWidget):
         if path is not None:
             Path(path).write_text(text, encoding="utf-8-sig", newline="")
         return text
+
+    def export(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Save what was sent as a table, or what is shown as a picture.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.csv``, see `to_csv`; or in ``.png`` or ``.svg``: steps, answers to the
+            question and predicted curves that are chosen, with the true curve where `show_truth`
+            is set.
+        overwrite
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed, for a picture.
+        TypeError, ValueError, OSError
+            If it cannot be written; the message says why.
+        """
+        suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
+        if suffix and suffix not in _FORMATS:
+            raise ValueError(
+                f"path: a class is saved as {', '.join(_FORMATS)}, not as {suffix}: experiments "
+                "are saved from the widgets that made them"
+            )
+        target = check_path(path, _FORMATS, overwrite=overwrite)
+        if suffix == ".csv":
+            with written_whole(target) as partial:
+                self.to_csv(partial)
+            return target
+        overview = self._overview
+        question = self.question or next(iter(overview.questions), "")
+        prediction = self.prediction or next(iter(overview.predictions), "")
+        drawn = picture(
+            f"{self._room}: {len(overview.students())} students",
+            overview.steps(),
+            question,
+            overview.bars(question) if question else [],
+            prediction,
+            overview.curves(prediction) if prediction else None,
+            show_truth=self.show_truth,
+        )
+        with written_whole(target) as partial:
+            drawn.savefig(partial, format=suffix[1:], dpi=150.0)
+        return target
 
     def close(self) -> None:
         """Close the widget, end its thread, and close the layout that was made for it."""

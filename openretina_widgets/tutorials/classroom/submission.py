@@ -81,7 +81,7 @@ def make_submission(kind: str, item: str, value: Any) -> Submission:
             f"id: expected 1 to {LONGEST_ID} characters that can be printed, "
             f"got {len(item)}: {item[:40]!r}"
         )
-    text = json.dumps(_plain(value), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(as_json_value(value), allow_nan=False, separators=(",", ":"))
     if len(text) > LONGEST_VALUE:
         what = "text" if isinstance(value, str) else "value"
         raise ValueError(
@@ -91,20 +91,21 @@ def make_submission(kind: str, item: str, value: Any) -> Submission:
     return Submission(kind, item, text)
 
 
-def _plain(value: Any) -> Any:
+def as_json_value(value: Any) -> Any:
+    """Return a value as JSON holds it; TypeError if it cannot."""
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return as_json_value(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [as_json_value(part) for part in value]
     if isinstance(value, dict):
         wrong = next((key for key in value if not isinstance(key, str)), None)
         if wrong is not None:
             raise TypeError(f"value: the keys of a dict have to be text, got {wrong!r}")
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: as_json_value(part) for key, part in value.items()}
     raise TypeError(
         f"value: expected None, bool, number, text, or lists and dicts of them, "
         f"got {type(value).__name__}"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from openretina_widgets.insilico.comparison import compare_receptive_fields
+from openretina_widgets.insilico.comparison.fields import FieldComparison
 from tests.shared_data import shared_data
 
 
@@ -107,3 +108,12 @@ def test_a_plot_names_what_it_shows():
     pytest.importorskip("matplotlib")
     figure = compare_receptive_fields(ON, ON).plot()
     assert figure.axes[1].get_title() == "Neuron 0, r = 1.00"
+
+
+def test_a_comparison_comes_back_from_a_file(tmp_path):
+    kept = compare_receptive_fields(np.stack([ON, np.zeros_like(ON)]), ON, resamples=20)
+    again = FieldComparison.load(kept.save(tmp_path / "kept.npz"))
+    np.testing.assert_equal(again.table(), kept.table())
+    np.testing.assert_array_equal(again.laid_on(0), kept.laid_on(0))
+    assert again.reasons.tolist() == kept.reasons.tolist()
+    assert (again.neurons, again.align, again.seed) == (kept.neurons, kept.align, kept.seed)

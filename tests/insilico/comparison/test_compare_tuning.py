@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from openretina_widgets.insilico.comparison import compare_tuning, read_points
+from openretina_widgets.insilico.comparison.fields import FieldComparison
+from openretina_widgets.insilico.comparison.tuning import TuningComparison
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from tests.shared_data import shared_data
 
@@ -181,3 +183,22 @@ def test_a_plot_names_what_it_shows():
     pytest.importorskip("matplotlib")
     figure = compare_tuning((X, Y), (X, Y)).plot()
     assert "r = 1.00" in figure.axes[0].get_title()
+
+
+def test_a_comparison_comes_back_from_a_file(tmp_path):
+    noisy = np.array([0.0, 2.0, 1.0, 3.0])
+    kept = compare_tuning(
+        (X, np.stack([Y, noisy, np.ones(4)], axis=1)), (X, Y), resamples=20, seed=3
+    )
+    again = TuningComparison.load(kept.save(tmp_path / "kept.npz"))
+    np.testing.assert_equal(again.table(), kept.table())
+    np.testing.assert_array_equal(again.fitted, kept.fitted)
+    assert (again.neurons, again.label, again.left_out, again.log_x) == (
+        kept.neurons,
+        kept.label,
+        kept.left_out,
+        kept.log_x,
+    )
+    assert again.agreement.reasons == kept.agreement.reasons
+    with pytest.raises(ValueError, match="is no saved result"):
+        FieldComparison.load(tmp_path / "kept.npz")

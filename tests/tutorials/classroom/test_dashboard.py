@@ -97,3 +97,32 @@ def test_wrong_settings_are_refused():
             ClassroomDashboard("retina", **settings)
     with pytest.raises(ValueError, match="room"):
         ClassroomDashboard("../x")
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_class_is_saved_as_table_and_picture(join, tmp_path):
+    dashboard = Classroom.dashboard("retina")
+    for suffix in (".png", ".svg"):  # of an empty room too
+        assert dashboard.export(tmp_path / f"empty{suffix}").stat().st_size > 1000
+    classroom = join("retina", "$Ada$ <b>")
+    classroom.submit("step", "lesson", {"step": 2, "of": 5}).wait(10)
+    classroom.submit("answer", "$q", {"answer": "$x_$ <i>", "correct": True}).wait(10)
+    curve = {"x": [1, 2], "values": [1, 2], "measured": [2, 1], "label": "f (Hz)"}
+    classroom.submit("prediction", "p", curve).wait(10)
+    dashboard.refresh()
+    drawn = {}
+    for shown in (False, True):
+        dashboard.show_truth = shown
+        file = dashboard.export(tmp_path / f"{shown}.svg")
+        drawn[shown] = file.read_text(encoding="utf-8")
+    assert "<!-- true -->" not in drawn[False]
+    assert "<!-- true -->" in drawn[True]
+    assert "<i>" not in drawn[True]
+    table = dashboard.export(tmp_path / "class.csv")
+    assert table.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 4
+    with pytest.raises(FileExistsError, match="is there already"):
+        dashboard.export(table)
+    with pytest.raises(ValueError, match=r"a class is saved as \.csv, \.png, \.svg, not as \.gif"):
+        dashboard.export(tmp_path / "class.gif")
+    dashboard.close()

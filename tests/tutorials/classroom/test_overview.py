@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from openretina_widgets.tutorials.classroom import Store, resolve_place
-from openretina_widgets.tutorials.classroom.csv_export import harmless
+from openretina_widgets.tutorials.classroom.csv_export import as_csv, harmless
 from openretina_widgets.tutorials.classroom.histogram import Bar, histogram
 from openretina_widgets.tutorials.classroom.overview import Overview, read_position
 from openretina_widgets.tutorials.classroom.predictions import read_prediction
@@ -195,16 +195,34 @@ def test_a_reader_finds_rows_that_commit_out_of_order(server, rooms):
         ("@SUM(A1)", "'@SUM(A1)"),
         ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
         ("-2+3", "'-2+3"),
-        ("\t=1", "'\t=1"),
+        ("\t=1", "'\t'=1"),
         ("  =1", "'  =1"),
         ("-1.5", "-1.5"),
         ("+3", "+3"),
+        ("a;=1+1", "a;'=1+1"),
+        ('a; "=1+1', "a;' \"=1+1"),
+        ("a\n=1+1", "a\n'=1+1"),
+        ("a\t@SUM(A1)", "a\t'@SUM(A1)"),
         ("a = b", "a = b"),
+        ("a; b, -1", "a; b, -1"),
         ("", ""),
     ],
 )
 def test_no_text_is_a_formula(text, shown):
     assert harmless(text) == shown
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_is_a_formula_however_cells_are_separated(separator):
+    answers = ["x;=1+1", "x\n=1+1", 'x";=1+1', "x\t=1+1", ["x;=1+1", "\n=1"], "=1", "; =1"]
+    rows = [
+        Row(k, "p", "Ada;=1+1", make_submission("answer", f"q{k};@A1", value))
+        for k, value in enumerate(answers)
+    ]
+    text = as_csv("retina", rows, {"p": "Ada;=1+1"})
+    cells = [cell for row in csv.reader(io.StringIO(text), delimiter=separator) for cell in row]
+    # A quote that ends no cell is dropped or kept, as the spreadsheet likes.
+    assert not [cell for cell in cells if cell.lstrip(' "\n\t').startswith(("=", "+", "-", "@"))]
 
 
 def test_the_table_of_a_room(tmp_path):
