@@ -194,16 +194,14 @@ def give(lab: Lab, panel: Locator, kind: str, answer: str) -> None:
     press(panel, "Keep" if kind == "text" else "Check")
 
 
-def predict(
-    lab: Lab, output: Locator, *, around_a_circle: bool, hints: int, solution: bool
-) -> None:
+def predict(lab: Lab, output: Locator, *, hints: int, solution: bool) -> None:
     """Draw what is expected, commit it, look what comes, and say why; hints and solution opened."""
     prediction = output.locator(".orw-prediction:visible")
     plot = prediction.locator(".orw-predict")
     plot.scroll_into_view_if_needed()
     expect(button(prediction, "Observe")).to_be_disabled()
     handles = plot.locator(".orw-predict-handle")
-    if around_a_circle:
+    if plot.locator("circle.orw-curves-grid").count():  # around a circle
         draw_upwards(lab, plot)
         handles.nth(1).press("ArrowUp")  # one of them once more, by key
     else:
@@ -245,13 +243,7 @@ def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
             expect(cells.nth(at).locator(".orw-code-note")).to_have_text("Ran", timeout=120_000)
         for cell in (cell for cell in step.cells if cell.role == "prediction"):
             helps = tutorial.hints.get(cell.about, ())
-            predict(
-                lab,
-                output,
-                around_a_circle='"direction"' in cell.source,
-                hints=len(helps),
-                solution=cell.about in tutorial.solutions,
-            )
+            predict(lab, output, hints=len(helps), solution=cell.about in tutorial.solutions)
             lab.screenshot(f"lesson-{name}-{k + 1}-predicted")
         panels = output.locator(".orw-lesson-question:visible")
         asked = [cell.about for cell in step.cells if cell.role == "question"]
