@@ -226,18 +226,20 @@ def predict(lab: Lab, output: Locator, *, hints: int, solution: bool) -> None:
 def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
     tutorial = Tutorial.read(name)
     lab.page.set_viewport_size({"width": 1440, "height": 1400})
-    code = (
+    show = (
         "import openretina_widgets as orw\n"
         f"stepper = orw.TutorialStepper({name!r}, progress_folder={str(tmp_path)!r})\n"
         "stepper"
     )
-    lab.new_notebook([code])
+    lab.new_notebook([show])
     lab.run_cell(0)
     output = lab.output_area(0)
     for k, step in enumerate(tutorial.steps):
         far = output.locator(".orw-contents-far")
         expect(far).to_have_text(f"Step {k + 1} of {len(tutorial.steps)}")
         cells = output.locator(".orw-code:visible")
+        code = [cell for cell in step.cells if cell.kind == "code" and cell.role != "solution"]
+        expect(cells).to_have_count(len(code))  # the step's, which follow its number
         for at in range(cells.count()):
             press(cells.nth(at), "Run")
             expect(cells.nth(at).locator(".orw-code-note")).to_have_text("Ran", timeout=120_000)
@@ -247,6 +249,7 @@ def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
             lab.screenshot(f"lesson-{name}-{k + 1}-predicted")
         panels = output.locator(".orw-lesson-question:visible")
         asked = [cell.about for cell in step.cells if cell.role == "question"]
+        expect(panels).to_have_count(len(asked))
         for panel, id in zip(panels.all(), asked, strict=True):
             kind, answers = tutorial.questions[id].kind, LESSONS[name][id]
             said = panel.locator(".orw-lesson-said").last
