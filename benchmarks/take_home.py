@@ -25,6 +25,7 @@ import numpy as np
 import openretina_widgets as orw
 from openretina_widgets import export
 from openretina_widgets.export.results import KINDS, Result
+from openretina_widgets.insilico.shown_stimulus import show_stimulus
 
 ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-6
@@ -33,6 +34,7 @@ COMPARED = {
     "tuning_curves": ("responses", "traces", "baseline", "repeats", "f1"),
     "receptive_fields": ("fields", "spatial"),
     "selectivity_table": (),
+    "shown_stimulus": ("stimulus", "response"),
 }
 _EXECUTE = """
 import sys, nbformat, nbclient
@@ -58,6 +60,7 @@ def measured(neurons: int = 4) -> dict[str, Result]:
         "selectivity_table": orw.selectivity_table(
             model, neurons=some, measure=["flash", "direction"]
         ),
+        "shown_stimulus": show_stimulus(model, "moving_bar", direction=35.0, neurons=some),
     }
 
 
