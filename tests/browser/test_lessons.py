@@ -218,7 +218,7 @@ def predict(lab: Lab, output: Locator, *, hints: int, solution: bool) -> None:
         expect(output.locator(".orw-lesson-hint:visible")).to_have_count(number + 1)
     if solution:
         output.locator("button:visible").filter(has_text="Show solution").first.click()
-        expect(output.locator("details[open]:visible")).to_have_count(1)
+        expect(output.locator(".orw-lesson-said details[open]:visible")).to_have_count(1)
 
 
 @pytest.mark.timeout(600)
@@ -239,7 +239,9 @@ def test_a_student_gets_to_the_end(lab: Lab, tmp_path: Path, name: str) -> None:
         expect(far).to_have_text(f"Step {k + 1} of {len(tutorial.steps)}")
         cells = output.locator(".orw-code:visible")
         code = [cell for cell in step.cells if cell.kind == "code" and cell.role != "solution"]
-        expect(cells).to_have_count(len(code))  # the step's, which follow its number
+        expect(cells).to_have_count(len(code))
+        for cell in code:  # the step's own, which follow its number
+            expect(output.get_by_label(f"Code of cell {cell.number}", exact=True)).to_be_visible()
         for at in range(cells.count()):
             press(cells.nth(at), "Run")
             expect(cells.nth(at).locator(".orw-code-note")).to_have_text("Ran", timeout=120_000)
