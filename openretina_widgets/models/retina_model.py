@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from openretina_widgets.models.core_readout import CoreReadout
 from openretina_widgets.models.data_info import stimulus_and_neurons
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.neuron import ModelIdentity, Neuron, cell_types, of_type
+from openretina_widgets.models.prepared import Prepared
+from openretina_widgets.models.prepared_forms import PreparedForms
 from openretina_widgets.models.probing import Probe
 from openretina_widgets.models.training_record import TrainingRecord
 from openretina_widgets.models.weight_hash import weight_hash
@@ -132,6 +135,7 @@ class RetinaModel(nn.Module):
         self.sessions: tuple[str, ...] = tuple(counts)
         self.channels = checked_channels(channels, self.input_shape[0])
         self.lag = 0
+        self._forms = PreparedForms(module)
         self._neurons: dict[str, tuple[Neuron, ...]] = {}
         self._ask_for_neurons(counts)
         own = self._own_record()
@@ -356,7 +360,60 @@ class RetinaModel(nn.Module):
             stimulus frame.
         """
         self.check_stimulus(stimulus, finite=False)
-        return self._answer(stimulus, self.session(data_key))
+        session = self.session(data_key)
+        if (form := self._forms.fitting(stimulus, session)) is not None:
+            return form.responses(stimulus)
+        return self._answer(stimulus, session)
+
+    def own_responses(
+        self, stimulus: torch.Tensor, neurons: torch.Tensor, data_key: str | None = None
+    ) -> torch.Tensor:
+        """Return the response of one neuron to each stimulus, its own.
+
+        Parameters
+        ----------
+        stimulus
+            ``(batch, channel, time, height, width)`` in the model's units.
+        neurons
+            ``(batch,)``, whole numbers on the model's device.
+        data_key
+            Session to answer for, the first one for None.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(batch, time - lag)``.
+        """
+        self.check_stimulus(stimulus, finite=False)
+        session = self.session(data_key)
+        if (form := self._forms.fitting(stimulus, session)) is not None:
+            return form.own_responses(stimulus, neurons)
+        response = self._answer(stimulus, session)
+        index = neurons[:, None, None].expand(-1, response.shape[1], 1)
+        return response.gather(2, index)[..., 0]
+
+    def prepared(
+        self, time_steps: int, data_key: str | None = None
+    ) -> AbstractContextManager[Prepared | None]:
+        """Return a context in which stimuli of one length are answered by a faster form.
+
+        The form is exact up to rounding, is built once for a length and a session, and is kept for
+        the next time. Contexts may overlap. A model that is not known, that is in train mode or
+        that somebody listens to by hooks, is run as it is, and so is one whose weights change.
+
+        Parameters
+        ----------
+        time_steps
+            Frames of the stimuli.
+        data_key
+            Session that is asked, the first one for None.
+
+        Returns
+        -------
+        context manager
+            Gives the form, whose ``words`` say what is computed how; None for the model as it is.
+        """
+        return self._forms.use(time_steps, self.session(data_key))
 
     def responses(
         self, stimulus: torch.Tensor, data_keys: Sequence[str]

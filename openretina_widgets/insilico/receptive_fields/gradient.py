@@ -57,7 +57,7 @@ def neuron_gradients(
     session = model.session(data_key)
     rest = list(neurons)
     batched = True
-    with frozen(model), full_float32(movies.device):
+    with frozen(model), full_float32(movies.device), model.prepared(movies.shape[2], session):
         while rest:
             with memory_in_words(len(movies), movies.device), torch.enable_grad():
                 stimulus = movies.detach().clone().requires_grad_(True)

@@ -295,9 +295,7 @@ class NeuronsObjective:
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
-        response = self.model(stimulus, data_key=self.data_key)
-        index = self._index[:, None, None].expand(-1, response.shape[1], 1)
-        own = response.gather(2, index)[..., 0]
+        own = self.model.own_responses(stimulus, self._index, self.data_key)
         start, stop = self.frames
         return Evaluation(self.sign * own[:, start:stop].mean(dim=1), own.detach())
 

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
 from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.prepared import AS_IT_IS, words_of
 from openretina_widgets.models.retina_model import RetinaModel
 
 Steps = Generator[Step, str | None, OptimizationResult]
@@ -191,9 +192,16 @@ class _Run:
     seeds: tuple[int, ...]
     model: torch.nn.Module | None
     window: tuple[int, int] | None
+    computed: str = AS_IT_IS
 
     def steps(self) -> Steps:
-        with frozen(self.model) if self.model is not None else nullcontext():
+        with ExitStack() as held:
+            if self.model is not None:
+                held.enter_context(frozen(self.model))
+            if isinstance(self.model, RetinaModel):
+                session = getattr(self.objective, "data_key", None)
+                form = self.model.prepared(self.start.shape[2], session)
+                self.computed = words_of(held.enter_context(form))
             return (yield from self._loop())
 
     def _loop(self) -> Steps:
@@ -324,6 +332,7 @@ class _Run:
                 "postprocessors": [_described(p) for p in self.postprocessors],
                 "stopper": _described(self.stopper),
                 "device": str(self.start.device),
+                "computed": self.computed,
             },
             duration_s=duration,
             versions=versions(),

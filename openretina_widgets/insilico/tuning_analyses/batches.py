@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -123,8 +124,14 @@ def run_batch(
     frames = int(movies[0].shape[1])
     sessions = [session for session, _ in wanted]
     out_of_memory = None
+    faster = model.prepared(frames, sessions[0]) if len(sessions) == 1 else nullcontext()
     try:
-        with torch.no_grad(), full_float32(room.device), memory_in_words(len(movies), room.device):
+        with (
+            torch.no_grad(),
+            full_float32(room.device),
+            memory_in_words(len(movies), room.device),
+            faster,
+        ):
             stimulus = torch.stack(list(movies)).to(device=room.device, dtype=model.dtype)
             if room.bytes_per_frame is None:
                 with _meter(room.device) as meter:

@@ -1,0 +1,123 @@
+"""The faster forms of one model that are in use, and those that are kept for the next time."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from openretina_widgets.models.core_readout import CoreReadout
+from openretina_widgets.models.prepared import Prepared, prepare, undisturbed
+from openretina_widgets.models.weight_hash import weight_hash
+
+__all__ = ["PreparedForms"]
+
+_KEPT = 4  # forms that nobody uses at the moment
+
+_Key = tuple[int, str]
+_Fingerprint = tuple[tuple[int, int], ...]
+
+
+class _Form:
+    """A form, the weights that it was built from, and how many use it."""
+
+    def __init__(self, form: Prepared | None, parts: list[nn.Module]) -> None:
+        self.form = form
+        self.parts = parts
+        self.modules = [module for part in parts for module in part.modules()]
+        tensors = [t for part in parts for t in (*part.parameters(), *part.buffers())]
+        self.tensors = tensors
+        self.device = tensors[0].device if tensors else torch.device("cpu")
+        self.dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
+        self.fingerprint = _fingerprint(tensors)
+        self.hash = _hash(parts)
+        self.users = 0
+
+    def as_built(self) -> bool:
+        """Whether it still is what the model would answer, as far as torch can tell."""
+        return undisturbed(self.modules) and self.fingerprint == _fingerprint(self.tensors)
+
+
+class PreparedForms:
+    """Builds the forms of a module, and says which one fits a stimulus.
+
+    Parameters
+    ----------
+    module
+        The model behind the face.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = [module]  # in a list, so that no part of the model is registered twice
+        self._forms: OrderedDict[_Key, _Form] = OrderedDict()
+        self._in_use = 0
+        self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PreparedForms, (self._module[0],)  # a copy begins without forms
+
+    @contextmanager
+    def use(self, frames: int, session: str) -> Iterator[Prepared | None]:
+        """Use the form for stimuli of so many frames while the context lasts."""
+        with self._lock:
+            one = self._form(frames, session)
+            one.users += 1
+            self._in_use += 1
+        try:
+            yield one.form
+        finally:
+            with self._lock:
+                one.users -= 1
+                self._in_use -= 1
+                unused = [key for key, form in self._forms.items() if form.users == 0]
+                for key in unused[:-_KEPT]:
+                    del self._forms[key]
+
+    def fitting(self, stimulus: torch.Tensor, session: str) -> Prepared | None:
+        """Return the form that answers a stimulus, None where the model does so itself."""
+        if not self._in_use:
+            return None
+        one = self._forms.get((stimulus.shape[2], session))
+        if one is None or one.form is None or one.users == 0:
+            return None
+        if stimulus.dtype != one.dtype or stimulus.device != one.device:
+            return None
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in one.tensors)
+        return one.form if not learns and one.as_built() else None
+
+    def _form(self, frames: int, session: str) -> _Form:
+        key = (frames, session)
+        kept = self._forms.get(key)
+        if (
+            kept is not None
+            and kept.form is not None
+            and kept.as_built()
+            and kept.hash == _hash(kept.parts)
+        ):
+            self._forms.move_to_end(key)
+            return kept
+        module = self._module[0]
+        form = prepare(module, frames, session)
+        parts = (
+            [module.core, module.readout[session]]
+            if form is not None and isinstance(module, CoreReadout)
+            else []
+        )
+        if kept is not None and kept.users:  # of weights that are no more: nobody is to use it
+            kept.form = None
+        self._forms[key] = _Form(form, parts)
+        return self._forms[key]
+
+
+def _fingerprint(tensors: list[torch.Tensor]) -> _Fingerprint:
+    return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+
+
+def _hash(parts: list[nn.Module]) -> str:
+    """Return a hash of the weights: a write past torch's own count, through `.data`, shows here."""
+    return "".join(weight_hash(part) for part in parts)
