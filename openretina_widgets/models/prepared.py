@@ -39,9 +39,10 @@ AS_IT_IS = "the model as it is"
 LARGEST = 16 * 2**20
 """Most numbers in one operator (64 MiB in float32); beyond that a convolution takes its place."""
 
-# How long a multiplication takes in each way of computing, in those of a large matrix product.
-# Measured on two CPU cores by `python -m benchmarks.prepared --costs`, forward and backward.
-_PRODUCT, _CONVOLUTION_2D, _CONVOLUTION_3D, _MOVED = 1.0, 2.5, 2.5, 40.0
+# What a multiplication of a convolution takes, and what a number takes that is moved to another
+# order, in multiplications of a large matrix product; forward and backward together. Measured on a
+# CPU by `python -m benchmarks.prepared --ways`: 1.8 – 3.4, 0.9 – 3.5 and 80 – 126.
+_CONVOLUTION_2D, _CONVOLUTION_3D, _MOVED = 2.5, 1.5, 100.0
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,13 @@ class Way:
         return f"{order}, {'matrices' if self.dense else 'matrix and 2-D convolution'}"
 
 
-WAYS = tuple(Way(time_first, dense) for dense in (True, False) for time_first in (True, False))
+WAYS = (
+    Way(time_first=True, dense=True),
+    Way(time_first=False, dense=True),
+    Way(time_first=False, dense=False),
+)
+"""Not the temporal step and a 2-D convolution after it: it has many groups of few channels, and is
+never much faster."""
 
 
 def _costs(way: Way, size: _Size, out: _Size, kernel: int) -> tuple[float, int]:
@@ -257,13 +264,12 @@ def _costs(way: Way, size: _Size, out: _Size, kernel: int) -> tuple[float, int]:
     pairs = size.channels * out.channels
     frames = out.frames if way.time_first else size.frames  # that are seen by the spatial step
     pixels = size.pixels if way.time_first else out.pixels  # that are seen by the temporal one
-    temporal = _PRODUCT * pairs * out.frames * size.frames * pixels
-    moved = _MOVED * pairs * frames * pixels
+    steps = pairs * out.frames * size.frames * pixels + _MOVED * pairs * frames * pixels
     if way.dense:
-        spatial = _PRODUCT * pairs * frames * size.pixels * out.pixels
-        return temporal + spatial + moved, pairs * size.pixels * out.pixels
+        spatial = pairs * frames * size.pixels * out.pixels
+        return steps + spatial, pairs * size.pixels * out.pixels
     spatial = _CONVOLUTION_2D * pairs * frames * kernel * out.pixels
-    return temporal + spatial + 2 * moved, pairs * kernel
+    return steps + spatial + _MOVED * pairs * frames * pixels, pairs * kernel
 
 
 def _separable(
@@ -320,9 +326,7 @@ class _Separable:
         else:
             self.temporal = temporal.flatten(2).contiguous()
         if not way.dense:
-            self.spatial = (
-                spatial if way.time_first else spatial.transpose(0, 1).flatten(0, 1)[:, None]
-            ).contiguous()
+            self.spatial = spatial.transpose(0, 1).flatten(0, 1)[:, None].contiguous()
             return
         matrices = _spatial_matrices(spatial, size, self.padding)
         if way.time_first:  # (out, in * pixel in, pixel out)
@@ -341,7 +345,7 @@ class _Separable:
             y = y.view(size.channels, size.frames, batch, out.channels, out.pixels)
             y = y.permute(3, 0, 1, 2, 4)
         else:
-            y = self._convolve(x, groups=size.channels)
+            y = self._convolve(x)
             y = y.view(size.frames, batch, size.channels, out.channels, out.pixels)
             y = y.permute(3, 2, 0, 1, 4)
         y = y.reshape(out.channels, size.channels * size.frames, batch * out.pixels)
@@ -352,28 +356,18 @@ class _Separable:
         size, out, batch = self.size, self.out, x.shape[2]
         y = torch.bmm(self.temporal, x.reshape(size.channels, size.frames, -1))
         y = y.view(size.channels, out.channels, out.frames * batch, size.pixels)
-        if self.way.dense:
-            y = y.permute(1, 2, 0, 3).reshape(out.channels, out.frames * batch, -1)
-            made = torch.baddbmm(self.shift, y, self.spatial)
-            return made.view(out.channels, out.frames, batch, out.pixels)
-        y = y.view(size.channels, out.channels, out.frames, batch, size.pixels).permute(
-            2, 3, 1, 0, 4
-        )
-        y = y.reshape(out.frames * batch, -1, size.height, size.width)
-        made = F.conv2d(self._padded(y), self.spatial, self.shift.flatten(), groups=out.channels)
-        made = made.view(out.frames, batch, out.channels, out.pixels)
-        return made.permute(2, 0, 1, 3).contiguous()
+        y = y.permute(1, 2, 0, 3).reshape(out.channels, out.frames * batch, -1)
+        made = torch.baddbmm(self.shift, y, self.spatial)
+        return made.view(out.channels, out.frames, batch, out.pixels)
 
-    def _convolve(self, x: torch.Tensor, groups: int) -> torch.Tensor:
+    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """Return each frame convolved in space: ``(frame * batch, in * out, height, width)``."""
         size = self.size
-        frames = x.permute(1, 2, 0, 3).reshape(-1, size.channels, size.height, size.width)
-        return F.conv2d(self._padded(frames), self.spatial, groups=groups)
-
-    def _padded(self, frames: torch.Tensor) -> torch.Tensor:
         (top, bottom), (left, right) = self.padding
-        return (
-            F.pad(frames, (left, right, top, bottom)) if any((top, bottom, left, right)) else frames
-        )
+        frames = x.permute(1, 2, 0, 3).reshape(-1, size.channels, size.height, size.width)
+        if any((top, bottom, left, right)):
+            frames = F.pad(frames, (left, right, top, bottom))
+        return F.conv2d(frames, self.spatial, groups=size.channels)
 
 
 def _spatial_matrices(
