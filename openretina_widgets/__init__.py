@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.discriminative import (
         most_discriminative_stimuli,
     )
+    from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
+    from openretina_widgets.models.layers import list_layers
     from openretina_widgets.tutorials.classroom import Classroom
     from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
@@ -64,8 +66,10 @@ _HOME = {
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
+    "list_layers": "models.layers",
     "load_model": "models",
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
+    "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
@@ -98,8 +102,10 @@ __all__ = [
     "compare_receptive_fields",
     "compare_tuning",
     "experiments",
+    "list_layers",
     "load_model",
     "most_discriminative_stimuli",
+    "optimize_layer",
     "optimize_neurons",
     "receptive_fields",
     "selectivity_table",

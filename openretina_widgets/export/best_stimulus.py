@@ -30,7 +30,7 @@ _REDUCERS: dict[str, type] = {
     "SliceMeanReducer": parts.SliceMeanReducer,
 }
 _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
-_SEEDED = ("NeuronsObjective", "GroupsObjective")
+_SEEDED = ("NeuronsObjective", "GroupsObjective", "LayerObjective")
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
 _FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
 
@@ -185,9 +185,22 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         if targets != list(range(len(groups))):
             subject["targets"] = targets
         return "orw.most_discriminative_stimuli", subject, seeds
+    if objective["type"] == "LayerObjective":
+        channels, seeds = _each_and_seeds(list(objective["channel"]), list(result.seeds))
+        inner = {
+            "layer": objective["layer"],
+            "channels": channels,
+            "direction": _direction(objective),
+            "place": objective["place"],
+        }
+        return "orw.optimize_layer", inner, seeds
     neurons, seeds = _each_and_seeds([one[0] for one in result.neurons], list(result.seeds))
-    direction = "increase" if objective.get("sign", 1.0) > 0 else "decrease"
-    return "orw.optimize_neurons", {"neurons": neurons, "direction": direction}, seeds
+    subject = {"neurons": neurons, "direction": _direction(objective)}
+    return "orw.optimize_neurons", subject, seeds
+
+
+def _direction(objective: dict[str, Any]) -> str:
+    return "increase" if objective.get("sign", 1.0) > 0 else "decrease"
 
 
 def _each_and_seeds(each: list[int], seeds: list[int]) -> tuple[list[int], list[int]]:

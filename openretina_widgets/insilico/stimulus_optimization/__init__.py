@@ -9,6 +9,11 @@ from openretina_widgets.insilico.stimulus_optimization.discriminative import (
     discriminative_steps,
     most_discriminative_stimuli,
 )
+from openretina_widgets.insilico.stimulus_optimization.layer_objective import (
+    LayerObjective,
+    layer_steps,
+    optimize_layer,
+)
 from openretina_widgets.insilico.stimulus_optimization.neurons import (
     neuron_steps,
     optimize_neurons,
@@ -37,12 +42,14 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     TotalVariationRegularizer,
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
+from openretina_widgets.models.layers import list_layers
 
 __all__ = [
     "ClipStimulus",
     "DecreaseObjective",
     "IncreaseObjective",
     "L2Regularizer",
+    "LayerObjective",
     "MeanReducer",
     "NormAndRange",
     "NormalizedDescent",
@@ -56,9 +63,12 @@ __all__ = [
     "TemporalLowPass",
     "TotalVariationRegularizer",
     "discriminative_steps",
+    "layer_steps",
+    "list_layers",
     "most_discriminative_stimuli",
     "neuron_steps",
     "optimization_steps",
+    "optimize_layer",
     "optimize_neurons",
     "optimize_stimulus",
 ]

@@ -327,7 +327,7 @@ class _Run:
             },
             duration_s=duration,
             versions=versions(),
-            **({} if model is None else of_model(model)),
+            **({} if model is None else of_model(model) | _own_lag(self.objective)),
         )
 
 
@@ -397,6 +397,11 @@ def _neurons(objective: Any, batch: int) -> tuple[tuple[int, ...], ...]:
         return tuple(each)
     neurons = tuple(getattr(objective, "neurons", ()))
     return (neurons,) * batch if neurons else ()
+
+
+def _own_lag(objective: Any) -> dict[str, Any]:
+    """Return the lag of what an objective looks at, where it is not the model's."""
+    return {"lag": objective.lag} if hasattr(objective, "lag") else {}
 
 
 def _described(part: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def seeded_steps(
     model: RetinaModel,
     objective_of: Callable[[int, Window], Any],
     experiments: int,
+    frames: int | None = None,
     *,
     seed: int | Sequence[int] = 0,
     time_steps: int = 50,
@@ -52,8 +53,8 @@ def seeded_steps(
     """Return the steps of a batch of experiments, each from every seed.
 
     `objective_of` makes the objective of the batch from the number of seeds and the response
-    frames that count: element ``e * seeds + s`` is experiment e from seed s. All else is as in
-    `neuron_steps`.
+    frames that count: element ``e * seeds + s`` is experiment e from seed s. `frames` is how many
+    there are to count, ``time_steps - lag`` for None. All else is as in `neuron_steps`.
     """
     seeds = _checked_seeds(seed)
     if optimizer_init_fn is not None and learning_rate is not None:
@@ -69,7 +70,8 @@ def seeded_steps(
             "any bound the stimulus grows for ever; give at least one"
         )
     start = torch.cat([_noise(shape, one) for one in seeds]).repeat(experiments, 1, 1, 1, 1)
-    objective = objective_of(len(seeds), check_window(window, time_steps - model.lag))
+    counted = time_steps - model.lag if frames is None else frames
+    objective = objective_of(len(seeds), check_window(window, counted))
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, learning_rate)
     before = () if postprocessor is None else postprocessor

@@ -1,0 +1,48 @@
+"""The code of a run, executed: it gives the same stimuli."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import openretina_widgets as orw
+from openretina_widgets.export.best_stimulus import recipe_of
+from openretina_widgets.export.code import ARRAY
+from openretina_widgets.insilico.stimulus_optimization import OptimizationResult
+
+
+@pytest.fixture(scope="module")
+def trained() -> orw.RetinaModel:
+    return orw.load_model("trained")
+
+
+def executed(result: OptimizationResult, model: orw.RetinaModel) -> OptimizationResult:
+    recipe = recipe_of(result, "model")
+    assert recipe.missing == ()
+    space = {"orw": orw, "model": model}
+    lines = ["import numpy as np", ARRAY, *recipe.before, f"again = {recipe.code}"]
+    exec("\n".join(lines), space)
+    return space["again"]
+
+
+def assert_made_again(result: OptimizationResult, model: orw.RetinaModel) -> None:
+    again = executed(result, model)
+    assert again.settings == result.settings
+    assert (again.seeds, again.window) == (result.seeds, result.window)
+    torch.testing.assert_close(again.stimulus, result.stimulus, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(again.score, result.score, atol=1e-6, rtol=1e-6)
+
+
+def test_channels_of_a_layer(trained):
+    result = orw.optimize_layer(
+        trained,
+        "core.features.layer0",
+        [3, 0],
+        seed=[1, 7],
+        direction="decrease",
+        place="middle",
+        window=(2, 9),
+        time_steps=40,
+        max_iterations=3,
+    )
+    assert_made_again(result, trained)
