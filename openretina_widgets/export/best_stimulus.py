@@ -21,6 +21,7 @@ _REGULARIZERS: dict[str, type] = {
 }
 _POSTPROCESSORS: dict[str, type] = {
     "ClipStimulus": parts.ClipStimulus,
+    "ContrastAndRange": parts.ContrastAndRange,
     "NormAndRange": parts.NormAndRange,
     "SpatialBlur": parts.SpatialBlur,
     "TemporalLowPass": parts.TemporalLowPass,
@@ -29,6 +30,7 @@ _REDUCERS: dict[str, type] = {
     "MeanReducer": parts.MeanReducer,
     "SliceMeanReducer": parts.SliceMeanReducer,
 }
+_BOUNDS = ("NormAndRange", "ContrastAndRange")
 _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
 _SEEDED = ("NeuronsObjective", "GroupsObjective", "LayerObjective")
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
@@ -92,7 +94,7 @@ def _from_seeds(
     """Return the call that started from seeds, which adds the norm and the range at the end."""
     objective = result.settings["objective"]
     *before, bounds = result.settings["postprocessors"] or [{}]
-    if bounds.get("type") != "NormAndRange" or not bounds.get("exact", True):
+    if bounds.get("type") not in _BOUNDS or not bounds.get("exact", True):
         missing("the last postprocessor is not the norm and range of optimize_neurons", _FOREIGN)
     norm = bounds.get("norm")
     function, subject, seeds = _subject(result)
@@ -104,11 +106,11 @@ def _from_seeds(
         "window": tuple(objective["frames"]),
         "max_iterations": most,
         **more,
-        "norm": math.inf if norm is None else norm,
+        **_held(bounds),
     }
     if (limits := bounds.get("min_max_values")) is not None:
         arguments["stimulus_range"] = [tuple(pair) for pair in limits]
-    if isinstance(optimizer, float) and norm is not None:
+    if isinstance(optimizer, float) and (norm is not None or bounds.get("rms") is not None):
         arguments["learning_rate"] = optimizer
     else:
         arguments["optimizer_init_fn"] = _as_function(optimizer)
@@ -118,6 +120,15 @@ def _from_seeds(
     if post:
         arguments["postprocessor"] = post
     return (), call(function, model, **arguments)
+
+
+def _held(bounds: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments for norm, RMS contrast and mean luminance."""
+    names = ("rms", "mean_luminance")
+    held = {name: bounds[name] for name in names if bounds.get(name) is not None}
+    if "rms" in held:
+        return held
+    return {"norm": math.inf if bounds.get("norm") is None else bounds["norm"], **held}
 
 
 def _from_start(

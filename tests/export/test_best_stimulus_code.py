@@ -46,3 +46,18 @@ def test_channels_of_a_layer(trained):
         max_iterations=3,
     )
     assert_made_again(result, trained)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"rms": 0.3},
+        {"rms": [0.3, 0.5], "mean_luminance": 0.0},
+        {"norm": 30.0, "mean_luminance": [0.1, 0.2]},
+        {"norm": float("inf"), "mean_luminance": 0.1},
+    ],
+)
+def test_constraints(trained, bounds):
+    result = orw.optimize_neurons(trained, [4, 2], max_iterations=2, **bounds)
+    assert result.settings["postprocessors"][-1]["type"] == "ContrastAndRange"
+    assert_made_again(result, trained)

@@ -4,6 +4,7 @@
 for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch.
 """
 
+from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
 from openretina_widgets.insilico.stimulus_optimization.discriminative import (
     discriminative_steps,
@@ -46,6 +47,7 @@ from openretina_widgets.models.layers import list_layers
 
 __all__ = [
     "ClipStimulus",
+    "ContrastAndRange",
     "DecreaseObjective",
     "IncreaseObjective",
     "L2Regularizer",

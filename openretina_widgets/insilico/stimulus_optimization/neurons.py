@@ -24,8 +24,9 @@ def optimize_neurons(
 
     Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
     ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
-    ``norm``, ``stimulus_range``, ``learning_rate``, ``optimizer_init_fn``, ``regularizer`` and
-    ``postprocessor``. The elements of the result are the first neuron's seeds, then the second's.
+    ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
+    ``optimizer_init_fn``, ``regularizer`` and ``postprocessor``. The elements of the result are
+    the first neuron's seeds, then the second's.
 
     Examples
     --------
@@ -52,6 +53,8 @@ def neuron_steps(
     min_delta: float = 0.0,
     norm: float | None = None,
     stimulus_range: Sequence[Limits] | None = None,
+    rms: float | Sequence[float] | None = None,
+    mean_luminance: float | Sequence[float] | None = None,
     learning_rate: float | None = None,
     optimizer_init_fn: OptimizerInit | None = None,
     regularizer: Any = None,
@@ -85,9 +88,13 @@ def neuron_steps(
     norm, stimulus_range
         L2 norm that each stimulus is held to and limits of each channel; None for those of the
         model, where it has some. ``math.inf`` for no norm.
+    rms, mean_luminance
+        RMS contrast and mean luminance that each stimulus is held to, for all channels or for
+        each, see `ContrastAndRange`. The RMS contrast takes the place of the norm.
     learning_rate
-        Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm,
-        else Adam's. None for a tenth of the norm, or of the smallest limit of the range.
+        Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm
+        or an RMS contrast, else Adam's. None for a tenth of the norm (about the mean luminance
+        where that is held), or of the smallest limit of the range.
     optimizer_init_fn
         Another optimizer instead.
     regularizer, postprocessor
@@ -127,6 +134,8 @@ def neuron_steps(
         min_delta=min_delta,
         norm=norm,
         stimulus_range=stimulus_range,
+        rms=rms,
+        mean_luminance=mean_luminance,
         learning_rate=learning_rate,
         optimizer_init_fn=optimizer_init_fn,
         regularizer=regularizer,

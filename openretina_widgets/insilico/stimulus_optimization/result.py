@@ -123,6 +123,16 @@ class OptimizationResult:
         """Why the run ended, each reason once."""
         return "; ".join(dict.fromkeys(self.stop_reasons))
 
+    @property
+    def mean_luminance(self) -> torch.Tensor:
+        """``(batch, channel)``: mean over time and pixels that was reached, in model units."""
+        return self.stimulus.double().flatten(2).mean(dim=2)
+
+    @property
+    def rms_contrast(self) -> torch.Tensor:
+        """``(batch, channel)``: standard deviation about that mean, in model units."""
+        return self.stimulus.double().flatten(2).std(dim=2, correction=0)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.
 
