@@ -26,6 +26,11 @@ _POSTPROCESSORS: dict[str, type] = {
     "SpatialBlur": parts.SpatialBlur,
     "TemporalLowPass": parts.TemporalLowPass,
 }
+_TRANSFORMS: dict[str, type] = {
+    "GradientBlur": parts.GradientBlur,
+    "GradientSpectrum": parts.GradientSpectrum,
+    "Jitter": parts.Jitter,
+}
 _REDUCERS: dict[str, type] = {
     "MeanReducer": parts.MeanReducer,
     "SliceMeanReducer": parts.SliceMeanReducer,
@@ -79,7 +84,14 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
     )
 
 
-_KINDS = (*_REGULARIZERS, *_POSTPROCESSORS, *_REDUCERS, "NormalizedDescent", "OptimizationStopper")
+_KINDS = (
+    *_REGULARIZERS,
+    *_POSTPROCESSORS,
+    *_TRANSFORMS,
+    *_REDUCERS,
+    "NormalizedDescent",
+    "OptimizationStopper",
+)
 
 
 def _from_seeds(
@@ -114,6 +126,12 @@ def _from_seeds(
         arguments["learning_rate"] = optimizer
     else:
         arguments["optimizer_init_fn"] = _as_function(optimizer)
+    for name, described in (
+        ("precondition", result.settings.get("optimizer", {}).get("preconditioner")),
+        ("jitter", objective.get("jitter")),
+    ):
+        if described is not None:
+            arguments[name] = part(described, _TRANSFORMS, f"the {name}", missing)
     if regularizers:
         arguments["regularizer"] = regularizers
     post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
@@ -142,6 +160,11 @@ def _from_start(
 ) -> tuple[tuple[str, ...], str]:
     """Return the call of `optimize_stimulus` with the start as text."""
     objective = result.settings.get("objective", {})
+    if "preconditioner" in result.settings.get("optimizer", {}) or "jitter" in objective:
+        missing(
+            "the run had a jitter or a preconditioned gradient, and a start of its own",
+            "run it from a seed, with optimize_neurons(..., jitter=..., precondition=...)",
+        )
     kind, reducer = objective.get("type"), objective.get("response_reducer")
     if kind in _OBJECTIVES and "neurons" in objective and reducer is not None:
         made: Code = Code(
@@ -251,6 +274,7 @@ def _optimizer(described: dict[str, Any], missing: Missing) -> Code | float:
     """Return the code of an optimizer, or the learning rate alone where that is all there is."""
     settings = dict(described)
     kind = str(settings.pop("type", "?"))
+    settings.pop("preconditioner", None)
     if kind == "NormalizedDescent":
         if not settings.get("momentum"):
             return float(settings["lr"])

@@ -8,7 +8,11 @@ import torch
 import openretina_widgets as orw
 from openretina_widgets.export.best_stimulus import recipe_of
 from openretina_widgets.export.code import ARRAY
-from openretina_widgets.insilico.stimulus_optimization import OptimizationResult
+from openretina_widgets.insilico.stimulus_optimization import (
+    GradientBlur,
+    Jitter,
+    OptimizationResult,
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +64,10 @@ def test_channels_of_a_layer(trained):
 def test_constraints(trained, bounds):
     result = orw.optimize_neurons(trained, [4, 2], max_iterations=2, **bounds)
     assert result.settings["postprocessors"][-1]["type"] == "ContrastAndRange"
+    assert_made_again(result, trained)
+
+
+def test_jitter_and_a_filtered_gradient(trained):
+    settings = {"jitter": Jitter(1, 2, seed=4), "precondition": GradientBlur(1.0)}
+    result = orw.optimize_neurons(trained, [4, 2], max_iterations=3, **settings)
     assert_made_again(result, trained)

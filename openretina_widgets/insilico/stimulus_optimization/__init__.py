@@ -10,6 +10,7 @@ from openretina_widgets.insilico.stimulus_optimization.discriminative import (
     discriminative_steps,
     most_discriminative_stimuli,
 )
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import (
     LayerObjective,
     layer_steps,
@@ -33,6 +34,11 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     optimization_steps,
     optimize_stimulus,
 )
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
+    GradientBlur,
+    GradientSpectrum,
+    preconditioned,
+)
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     ClipStimulus,
     L2Regularizer,
@@ -49,7 +55,11 @@ __all__ = [
     "ClipStimulus",
     "ContrastAndRange",
     "DecreaseObjective",
+    "GradientBlur",
+    "GradientSpectrum",
     "IncreaseObjective",
+    "Jitter",
+    "JitteredObjective",
     "L2Regularizer",
     "LayerObjective",
     "MeanReducer",
@@ -73,4 +83,5 @@ __all__ = [
     "optimize_layer",
     "optimize_neurons",
     "optimize_stimulus",
+    "preconditioned",
 ]

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from torch import nn
 
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
 from openretina_widgets.insilico.stimulus_optimization.objective import NeuronsObjective, Window
 from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit, Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import GradientFilter
 from openretina_widgets.insilico.stimulus_optimization.regularizer import Limits
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
@@ -25,8 +27,8 @@ def optimize_neurons(
     Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
     ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
     ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
-    ``optimizer_init_fn``, ``regularizer`` and ``postprocessor``. The elements of the result are
-    the first neuron's seeds, then the second's.
+    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``regularizer`` and ``postprocessor``.
+    The elements of the result are the first neuron's seeds, then the second's.
 
     Examples
     --------
@@ -57,6 +59,8 @@ def neuron_steps(
     mean_luminance: float | Sequence[float] | None = None,
     learning_rate: float | None = None,
     optimizer_init_fn: OptimizerInit | None = None,
+    precondition: GradientFilter | None = None,
+    jitter: Jitter | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
 ) -> Steps:
@@ -97,6 +101,11 @@ def neuron_steps(
         where that is held), or of the smallest limit of the range.
     optimizer_init_fn
         Another optimizer instead.
+    precondition
+        `GradientBlur` or `GradientSpectrum`: filters the gradient before each step, see
+        `preconditioned`.
+    jitter
+        `Jitter`: shifts what the model sees in each iteration, see `JitteredObjective`.
     regularizer, postprocessor
         One or several; the norm and the range are held after the postprocessors.
 
@@ -138,6 +147,8 @@ def neuron_steps(
         mean_luminance=mean_luminance,
         learning_rate=learning_rate,
         optimizer_init_fn=optimizer_init_fn,
+        precondition=precondition,
+        jitter=jitter,
         regularizer=regularizer,
         postprocessor=postprocessor,
     )

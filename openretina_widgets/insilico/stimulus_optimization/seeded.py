@@ -16,6 +16,7 @@ from openretina_widgets.insilico.stimulus_optimization.contrast import (
     length_of,
 )
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, jittered
 from openretina_widgets.insilico.stimulus_optimization.objective import Window, check_window
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
     OptimizationStopper,
@@ -24,6 +25,10 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     OptimizerInit,
     Steps,
     optimization_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
+    GradientFilter,
+    preconditioned,
 )
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     Limits,
@@ -53,6 +58,8 @@ def seeded_steps(
     mean_luminance: float | Sequence[float] | None = None,
     learning_rate: float | None = None,
     optimizer_init_fn: OptimizerInit | None = None,
+    precondition: GradientFilter | None = None,
+    jitter: Jitter | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
 ) -> Steps:
@@ -79,6 +86,10 @@ def seeded_steps(
     bounds.check(start)  # before what is derived from it
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, length, learning_rate)
+    if precondition is not None:
+        optimizer_init_fn = preconditioned(optimizer_init_fn, precondition, bounds)
+    if jitter is not None:
+        objective = jittered(objective, jitter)
     before = () if postprocessor is None else postprocessor
     before = tuple(before) if isinstance(before, list | tuple) else (before,)
     return optimization_steps(
