@@ -27,6 +27,10 @@ _POSTPROCESSORS: dict[str, type] = {
     "TemporalLowPass": parts.TemporalLowPass,
 }
 _TRANSFORMS: dict[str, type] = {
+    "DifferenceOfGaussians": parts.DifferenceOfGaussians,
+    "GaborSinusoid": parts.GaborSinusoid,
+    "LowFrequencies": parts.LowFrequencies,
+    "Separable": parts.Separable,
     "GradientBlur": parts.GradientBlur,
     "GradientSpectrum": parts.GradientSpectrum,
     "Jitter": parts.Jitter,
@@ -89,6 +93,7 @@ _KINDS = (
     *_POSTPROCESSORS,
     *_TRANSFORMS,
     *_REDUCERS,
+    "AnnealedAdam",
     "NormalizedDescent",
     "OptimizationStopper",
 )
@@ -129,6 +134,7 @@ def _from_seeds(
     for name, described in (
         ("precondition", result.settings.get("optimizer", {}).get("preconditioner")),
         ("jitter", objective.get("jitter")),
+        ("parametrization", result.settings.get("parametrization")),
     ):
         if described is not None:
             arguments[name] = part(described, _TRANSFORMS, f"the {name}", missing)
@@ -279,6 +285,8 @@ def _optimizer(described: dict[str, Any], missing: Missing) -> Code | float:
         if not settings.get("momentum"):
             return float(settings["lr"])
         return Code(call("NormalizedDescent", "params", **settings))
+    if kind == "AnnealedAdam":
+        return Code(call(kind, "params", lr=settings["lr"], decay=settings["decay"]))
     cls = getattr(torch.optim, kind, None)
     known = inspect.signature(cls).parameters if isinstance(cls, type) else {}
     if not known or any(isinstance(value, str) for value in settings.values()):

@@ -9,9 +9,12 @@ import openretina_widgets as orw
 from openretina_widgets.export.best_stimulus import recipe_of
 from openretina_widgets.export.code import ARRAY
 from openretina_widgets.insilico.stimulus_optimization import (
+    GaborSinusoid,
     GradientBlur,
     Jitter,
+    LowFrequencies,
     OptimizationResult,
+    Separable,
 )
 
 
@@ -70,4 +73,10 @@ def test_constraints(trained, bounds):
 def test_jitter_and_a_filtered_gradient(trained):
     settings = {"jitter": Jitter(1, 2, seed=4), "precondition": GradientBlur(1.0)}
     result = orw.optimize_neurons(trained, [4, 2], max_iterations=3, **settings)
+    assert_made_again(result, trained)
+
+
+@pytest.mark.parametrize("form", [Separable(), GaborSinusoid(drifting=True), LowFrequencies(0.1)])
+def test_parametrizations(trained, form):
+    result = orw.optimize_neurons(trained, [4, 2], parametrization=form, max_iterations=3)
     assert_made_again(result, trained)

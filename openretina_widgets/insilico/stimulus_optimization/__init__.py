@@ -34,6 +34,13 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     optimization_steps,
     optimize_stimulus,
 )
+from openretina_widgets.insilico.stimulus_optimization.parametrization import (
+    DifferenceOfGaussians,
+    GaborSinusoid,
+    LowFrequencies,
+    Separable,
+)
+from openretina_widgets.insilico.stimulus_optimization.parametrized import AnnealedAdam
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
     GradientBlur,
     GradientSpectrum,
@@ -52,9 +59,12 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 from openretina_widgets.models.layers import list_layers
 
 __all__ = [
+    "AnnealedAdam",
     "ClipStimulus",
     "ContrastAndRange",
     "DecreaseObjective",
+    "DifferenceOfGaussians",
+    "GaborSinusoid",
     "GradientBlur",
     "GradientSpectrum",
     "IncreaseObjective",
@@ -62,6 +72,7 @@ __all__ = [
     "JitteredObjective",
     "L2Regularizer",
     "LayerObjective",
+    "LowFrequencies",
     "MeanReducer",
     "NormAndRange",
     "NormalizedDescent",
@@ -69,6 +80,7 @@ __all__ = [
     "OptimizationStopper",
     "RangeRegularizer",
     "ResponseObjective",
+    "Separable",
     "SliceMeanReducer",
     "SpatialBlur",
     "Step",

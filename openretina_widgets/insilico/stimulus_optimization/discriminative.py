@@ -80,8 +80,8 @@ def discriminative_steps(
     **settings
         ``seed``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
         ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
-        ``optimizer_init_fn``, ``precondition``, ``jitter``, ``regularizer`` and
-        ``postprocessor``: see `neuron_steps`.
+        ``optimizer_init_fn``, ``precondition``, ``jitter``,
+        ``parametrization``, ``regularizer`` and ``postprocessor``: see `neuron_steps`.
 
     Returns
     -------

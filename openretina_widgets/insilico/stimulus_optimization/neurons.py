@@ -10,6 +10,7 @@ from torch import nn
 from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
 from openretina_widgets.insilico.stimulus_optimization.objective import NeuronsObjective, Window
 from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit, Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import GradientFilter
 from openretina_widgets.insilico.stimulus_optimization.regularizer import Limits
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
@@ -27,8 +28,8 @@ def optimize_neurons(
     Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
     ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
     ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
-    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``regularizer`` and ``postprocessor``.
-    The elements of the result are the first neuron's seeds, then the second's.
+    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``parametrization``, ``regularizer`` and
+    ``postprocessor``. The elements of the result are the first neuron's seeds, then the second's.
 
     Examples
     --------
@@ -61,6 +62,7 @@ def neuron_steps(
     optimizer_init_fn: OptimizerInit | None = None,
     precondition: GradientFilter | None = None,
     jitter: Jitter | None = None,
+    parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
 ) -> Steps:
@@ -106,6 +108,10 @@ def neuron_steps(
         `preconditioned`.
     jitter
         `Jitter`: shifts what the model sees in each iteration, see `JitteredObjective`.
+    parametrization
+        `Separable`, `GaborSinusoid`, `DifferenceOfGaussians` or `LowFrequencies`: the best
+        stimulus of that form, with ``parameters`` in the result. It is scaled to the norm, or to
+        as much of it as its range leaves room for.
     regularizer, postprocessor
         One or several; the norm and the range are held after the postprocessors.
 
@@ -149,6 +155,7 @@ def neuron_steps(
         optimizer_init_fn=optimizer_init_fn,
         precondition=precondition,
         jitter=jitter,
+        parametrization=parametrization,
         regularizer=regularizer,
         postprocessor=postprocessor,
     )

@@ -12,6 +12,7 @@ import torch
 from openretina_widgets.errors import real_number
 from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
 from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit
+from openretina_widgets.insilico.stimulus_optimization.parametrization import cosines
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     ClipStimulus,
     NormAndRange,
@@ -90,7 +91,7 @@ class GradientSpectrum:
     def filtered(self, gradient: torch.Tensor) -> torch.Tensor:
         """Return the filtered gradient ``(batch, channel, time, height, width)``."""
         kind = (gradient.dtype, gradient.device)
-        rows, columns = (_cosines(n, *kind) for n in gradient.shape[3:])
+        rows, columns = (cosines(n, *kind) for n in gradient.shape[3:])
         gain = _falling(*gradient.shape[3:], self.exponent, *kind)
         return rows.T @ (gain * (rows @ gradient @ columns.T)) @ columns
 
@@ -205,18 +206,8 @@ def _limits(bounds: Bounds, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)  # kept for runs that take gradients
-def _cosines(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Return the orthonormal cosine transform (DCT-II), a row for each of 0, 1/2, 1 … cycles."""
-    k, place = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
-    rows = torch.cos(math.pi * k * (place + 0.5) / n) * math.sqrt(2 / n)
-    rows[0] /= math.sqrt(2)
-    return rows.to(dtype=dtype, device=device)
-
-
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)
 def _blur(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    rows = _cosines(n, torch.float64, torch.device("cpu"))
+    rows = cosines(n, torch.float64, torch.device("cpu"))
     frequency = torch.arange(n, dtype=torch.float64) / (2 * n)  # cycles a pixel or frame
     gain = torch.exp(-0.5 * (2 * math.pi * frequency * sigma) ** 2)
     return (rows.T * gain @ rows).to(dtype=dtype, device=device)

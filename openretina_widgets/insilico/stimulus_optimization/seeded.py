@@ -26,6 +26,8 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     Steps,
     optimization_steps,
 )
+from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
+from openretina_widgets.insilico.stimulus_optimization.parametrized import parametrized_steps
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
     GradientFilter,
     preconditioned,
@@ -60,6 +62,7 @@ def seeded_steps(
     optimizer_init_fn: OptimizerInit | None = None,
     precondition: GradientFilter | None = None,
     jitter: Jitter | None = None,
+    parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
 ) -> Steps:
@@ -83,20 +86,39 @@ def seeded_steps(
     start = torch.cat([_noise(shape, one) for one in seeds]).repeat(experiments, 1, 1, 1, 1)
     counted = time_steps - model.lag if frames is None else frames
     objective = objective_of(len(seeds), check_window(window, counted))
+    if jitter is not None:
+        objective = jittered(objective, jitter)
+    stopper = OptimizationStopper(max_iterations, patience, min_delta)
+    if parametrization is not None:
+        if precondition is not None or postprocessor is not None:
+            raise ValueError(
+                "parametrization: precondition and postprocessor change values, not parameters; "
+                "leave them out"
+            )
+        return parametrized_steps(
+            model,
+            parametrization,
+            bounds,
+            objective,
+            seeds=seeds * experiments,
+            time_steps=time_steps,
+            learning_rate=learning_rate,
+            optimizer_init_fn=optimizer_init_fn,
+            stopper=stopper,
+            regularizer=regularizer,
+        )
     bounds.check(start)  # before what is derived from it
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, length, learning_rate)
     if precondition is not None:
         optimizer_init_fn = preconditioned(optimizer_init_fn, precondition, bounds)
-    if jitter is not None:
-        objective = jittered(objective, jitter)
     before = () if postprocessor is None else postprocessor
     before = tuple(before) if isinstance(before, list | tuple) else (before,)
     return optimization_steps(
         start.to(device=model.device, dtype=model.dtype),
         optimizer_init_fn=optimizer_init_fn,
         objective_object=objective,
-        optimization_stopper=OptimizationStopper(max_iterations, patience, min_delta),
+        optimization_stopper=stopper,
         stimulus_regularization_loss=regularizer,
         stimulus_postprocessor=(*before, bounds),
         seeds=seeds * experiments,
