@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.discriminative import (
         most_discriminative_stimuli,
     )
+    from openretina_widgets.insilico.stimulus_optimization.diverse import diverse_stimuli
     from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+    from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
     from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
@@ -65,6 +67,7 @@ _HOME = {
     "TutorialStepper": "tutorials.stepper",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
+    "diverse_stimuli": "insilico.stimulus_optimization.diverse",
     "experiments": "insilico.tuning_analyses",
     "list_layers": "models.layers",
     "load_model": "models",
@@ -73,6 +76,7 @@ _HOME = {
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
+    "sparse_stimuli": "insilico.stimulus_optimization.sparse",
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
@@ -101,6 +105,7 @@ __all__ = [
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",
+    "diverse_stimuli",
     "experiments",
     "list_layers",
     "load_model",
@@ -109,6 +114,7 @@ __all__ = [
     "optimize_neurons",
     "receptive_fields",
     "selectivity_table",
+    "sparse_stimuli",
     "sweep",
     "sweep_sessions",
 ]

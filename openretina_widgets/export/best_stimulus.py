@@ -41,7 +41,13 @@ _REDUCERS: dict[str, type] = {
 }
 _BOUNDS = ("NormAndRange", "ContrastAndRange")
 _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
-_SEEDED = ("NeuronsObjective", "GroupsObjective", "LayerObjective")
+_SEEDED = (
+    "NeuronsObjective",
+    "GroupsObjective",
+    "LayerObjective",
+    "SparseObjective",
+    "DiverseObjective",
+)
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
 _FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
 
@@ -118,7 +124,7 @@ def _from_seeds(
     arguments: dict[str, Any] = {
         **subject,
         "data_key": result.data_key,
-        "seed": seeds,
+        "seed": seeds if len(seeds) > 1 else seeds[0],
         "time_steps": int(result.stimulus.shape[2]),
         "window": tuple(objective["frames"]),
         "max_iterations": most,
@@ -235,6 +241,17 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         }
         return "orw.optimize_layer", inner, seeds
     neurons, seeds = _each_and_seeds([one[0] for one in result.neurons], list(result.seeds))
+    if objective["type"] == "SparseObjective":
+        low = {"neurons": neurons, "others": objective["others"], "weight": objective["weight"]}
+        return "orw.sparse_stimuli", low, seeds
+    if objective["type"] == "DiverseObjective":
+        count = objective["sets"].count(0)
+        apart = {
+            "neurons": [one[0] for one in result.neurons[::count]],
+            "count": count,
+            "similarity_weight": objective["similarity_weight"],
+        }
+        return "orw.diverse_stimuli", apart, list(result.seeds[:1])
     subject = {"neurons": neurons, "direction": _direction(objective)}
     return "orw.optimize_neurons", subject, seeds
 

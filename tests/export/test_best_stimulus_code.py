@@ -80,3 +80,16 @@ def test_jitter_and_a_filtered_gradient(trained):
 def test_parametrizations(trained, form):
     result = orw.optimize_neurons(trained, [4, 2], parametrization=form, max_iterations=3)
     assert_made_again(result, trained)
+
+
+def test_sparse_activation(trained):
+    settings = {"others": [1, 5, 9], "weight": 0.5, "seed": [3, 4]}
+    result = orw.sparse_stimuli(trained, [4, 2], max_iterations=2, **settings)
+    assert_made_again(result, trained)
+
+
+def test_a_diverse_set(trained):
+    result = orw.diverse_stimuli(
+        trained, [4, 4, 2], count=3, similarity_weight=0.2, seed=6, max_iterations=2
+    )
+    assert_made_again(result, trained)

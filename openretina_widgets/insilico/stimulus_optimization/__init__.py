@@ -10,6 +10,11 @@ from openretina_widgets.insilico.stimulus_optimization.discriminative import (
     discriminative_steps,
     most_discriminative_stimuli,
 )
+from openretina_widgets.insilico.stimulus_optimization.diverse import (
+    DiverseObjective,
+    diverse_steps,
+    diverse_stimuli,
+)
 from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import (
     LayerObjective,
@@ -56,6 +61,11 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     TotalVariationRegularizer,
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
+from openretina_widgets.insilico.stimulus_optimization.sparse import (
+    SparseObjective,
+    sparse_steps,
+    sparse_stimuli,
+)
 from openretina_widgets.models.layers import list_layers
 
 __all__ = [
@@ -64,6 +74,7 @@ __all__ = [
     "ContrastAndRange",
     "DecreaseObjective",
     "DifferenceOfGaussians",
+    "DiverseObjective",
     "GaborSinusoid",
     "GradientBlur",
     "GradientSpectrum",
@@ -82,11 +93,14 @@ __all__ = [
     "ResponseObjective",
     "Separable",
     "SliceMeanReducer",
+    "SparseObjective",
     "SpatialBlur",
     "Step",
     "TemporalLowPass",
     "TotalVariationRegularizer",
     "discriminative_steps",
+    "diverse_steps",
+    "diverse_stimuli",
     "layer_steps",
     "list_layers",
     "most_discriminative_stimuli",
@@ -96,4 +110,6 @@ __all__ = [
     "optimize_neurons",
     "optimize_stimulus",
     "preconditioned",
+    "sparse_steps",
+    "sparse_stimuli",
 ]
