@@ -177,7 +177,7 @@ def test_the_optimum_of_a_linear_neuron_is_the_same(gradient_filter, settings):
         model,
         0,
         precondition=gradient_filter,
-        max_iterations=1500,
+        max_iterations=700,
         patience=None,
         **ONE,
         **settings,
