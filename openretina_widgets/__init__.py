@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.discriminative import (
         most_discriminative_stimuli,
     )
+    from openretina_widgets.insilico.stimulus_optimization.diverse import diverse_stimuli
+    from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+    from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
     from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
     from openretina_widgets.models import RetinaModel, load_model
+    from openretina_widgets.models.layers import list_layers
     from openretina_widgets.tutorials.classroom import Classroom
     from openretina_widgets.tutorials.notebook import Tutorial
     from openretina_widgets.tutorials.prediction import Prediction
@@ -63,12 +67,16 @@ _HOME = {
     "TutorialStepper": "tutorials.stepper",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
+    "diverse_stimuli": "insilico.stimulus_optimization.diverse",
     "experiments": "insilico.tuning_analyses",
+    "list_layers": "models.layers",
     "load_model": "models",
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
+    "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
+    "sparse_stimuli": "insilico.stimulus_optimization.sparse",
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
 }
@@ -97,12 +105,16 @@ __all__ = [
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",
+    "diverse_stimuli",
     "experiments",
+    "list_layers",
     "load_model",
     "most_discriminative_stimuli",
+    "optimize_layer",
     "optimize_neurons",
     "receptive_fields",
     "selectivity_table",
+    "sparse_stimuli",
     "sweep",
     "sweep_sessions",
 ]

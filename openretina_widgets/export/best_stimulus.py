@@ -21,16 +21,33 @@ _REGULARIZERS: dict[str, type] = {
 }
 _POSTPROCESSORS: dict[str, type] = {
     "ClipStimulus": parts.ClipStimulus,
+    "ContrastAndRange": parts.ContrastAndRange,
     "NormAndRange": parts.NormAndRange,
     "SpatialBlur": parts.SpatialBlur,
     "TemporalLowPass": parts.TemporalLowPass,
+}
+_TRANSFORMS: dict[str, type] = {
+    "DifferenceOfGaussians": parts.DifferenceOfGaussians,
+    "GaborSinusoid": parts.GaborSinusoid,
+    "LowFrequencies": parts.LowFrequencies,
+    "Separable": parts.Separable,
+    "GradientBlur": parts.GradientBlur,
+    "GradientSpectrum": parts.GradientSpectrum,
+    "Jitter": parts.Jitter,
 }
 _REDUCERS: dict[str, type] = {
     "MeanReducer": parts.MeanReducer,
     "SliceMeanReducer": parts.SliceMeanReducer,
 }
+_BOUNDS = ("NormAndRange", "ContrastAndRange")
 _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
-_SEEDED = ("NeuronsObjective", "GroupsObjective")
+_SEEDED = (
+    "NeuronsObjective",
+    "GroupsObjective",
+    "LayerObjective",
+    "SparseObjective",
+    "DiverseObjective",
+)
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
 _FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
 
@@ -77,7 +94,15 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
     )
 
 
-_KINDS = (*_REGULARIZERS, *_POSTPROCESSORS, *_REDUCERS, "NormalizedDescent", "OptimizationStopper")
+_KINDS = (
+    *_REGULARIZERS,
+    *_POSTPROCESSORS,
+    *_TRANSFORMS,
+    *_REDUCERS,
+    "AnnealedAdam",
+    "NormalizedDescent",
+    "OptimizationStopper",
+)
 
 
 def _from_seeds(
@@ -92,32 +117,48 @@ def _from_seeds(
     """Return the call that started from seeds, which adds the norm and the range at the end."""
     objective = result.settings["objective"]
     *before, bounds = result.settings["postprocessors"] or [{}]
-    if bounds.get("type") != "NormAndRange" or not bounds.get("exact", True):
+    if bounds.get("type") not in _BOUNDS or not bounds.get("exact", True):
         missing("the last postprocessor is not the norm and range of optimize_neurons", _FOREIGN)
     norm = bounds.get("norm")
     function, subject, seeds = _subject(result)
     arguments: dict[str, Any] = {
         **subject,
         "data_key": result.data_key,
-        "seed": seeds,
+        "seed": seeds if len(seeds) > 1 else seeds[0],
         "time_steps": int(result.stimulus.shape[2]),
         "window": tuple(objective["frames"]),
         "max_iterations": most,
         **more,
-        "norm": math.inf if norm is None else norm,
+        **_held(bounds),
     }
     if (limits := bounds.get("min_max_values")) is not None:
         arguments["stimulus_range"] = [tuple(pair) for pair in limits]
-    if isinstance(optimizer, float) and norm is not None:
+    if isinstance(optimizer, float) and (norm is not None or bounds.get("rms") is not None):
         arguments["learning_rate"] = optimizer
     else:
         arguments["optimizer_init_fn"] = _as_function(optimizer)
+    for name, described in (
+        ("precondition", result.settings.get("optimizer", {}).get("preconditioner")),
+        ("jitter", objective.get("jitter")),
+        ("parametrization", result.settings.get("parametrization")),
+    ):
+        if described is not None:
+            arguments[name] = part(described, _TRANSFORMS, f"the {name}", missing)
     if regularizers:
         arguments["regularizer"] = regularizers
     post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
     if post:
         arguments["postprocessor"] = post
     return (), call(function, model, **arguments)
+
+
+def _held(bounds: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments for norm, RMS contrast and mean luminance."""
+    names = ("rms", "mean_luminance")
+    held = {name: bounds[name] for name in names if bounds.get(name) is not None}
+    if "rms" in held:
+        return held
+    return {"norm": math.inf if bounds.get("norm") is None else bounds["norm"], **held}
 
 
 def _from_start(
@@ -131,6 +172,11 @@ def _from_start(
 ) -> tuple[tuple[str, ...], str]:
     """Return the call of `optimize_stimulus` with the start as text."""
     objective = result.settings.get("objective", {})
+    if "preconditioner" in result.settings.get("optimizer", {}) or "jitter" in objective:
+        missing(
+            "the run had a jitter or a preconditioned gradient, and a start of its own",
+            "run it from a seed, with optimize_neurons(..., jitter=..., precondition=...)",
+        )
     kind, reducer = objective.get("type"), objective.get("response_reducer")
     if kind in _OBJECTIVES and "neurons" in objective and reducer is not None:
         made: Code = Code(
@@ -185,9 +231,33 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         if targets != list(range(len(groups))):
             subject["targets"] = targets
         return "orw.most_discriminative_stimuli", subject, seeds
+    if objective["type"] == "LayerObjective":
+        channels, seeds = _each_and_seeds(list(objective["channel"]), list(result.seeds))
+        inner = {
+            "layer": objective["layer"],
+            "channels": channels,
+            "direction": _direction(objective),
+            "place": objective["place"],
+        }
+        return "orw.optimize_layer", inner, seeds
     neurons, seeds = _each_and_seeds([one[0] for one in result.neurons], list(result.seeds))
-    direction = "increase" if objective.get("sign", 1.0) > 0 else "decrease"
-    return "orw.optimize_neurons", {"neurons": neurons, "direction": direction}, seeds
+    if objective["type"] == "SparseObjective":
+        low = {"neurons": neurons, "others": objective["others"], "weight": objective["weight"]}
+        return "orw.sparse_stimuli", low, seeds
+    if objective["type"] == "DiverseObjective":
+        count = objective["sets"].count(0)
+        apart = {
+            "neurons": [one[0] for one in result.neurons[::count]],
+            "count": count,
+            "similarity_weight": objective["similarity_weight"],
+        }
+        return "orw.diverse_stimuli", apart, list(result.seeds[:1])
+    subject = {"neurons": neurons, "direction": _direction(objective)}
+    return "orw.optimize_neurons", subject, seeds
+
+
+def _direction(objective: dict[str, Any]) -> str:
+    return "increase" if objective.get("sign", 1.0) > 0 else "decrease"
 
 
 def _each_and_seeds(each: list[int], seeds: list[int]) -> tuple[list[int], list[int]]:
@@ -227,10 +297,13 @@ def _optimizer(described: dict[str, Any], missing: Missing) -> Code | float:
     """Return the code of an optimizer, or the learning rate alone where that is all there is."""
     settings = dict(described)
     kind = str(settings.pop("type", "?"))
+    settings.pop("preconditioner", None)
     if kind == "NormalizedDescent":
         if not settings.get("momentum"):
             return float(settings["lr"])
         return Code(call("NormalizedDescent", "params", **settings))
+    if kind == "AnnealedAdam":
+        return Code(call(kind, "params", lr=settings["lr"], decay=settings["decay"]))
     cls = getattr(torch.optim, kind, None)
     known = inspect.signature(cls).parameters if isinstance(cls, type) else {}
     if not known or any(isinstance(value, str) for value in settings.values()):

@@ -139,12 +139,30 @@ def test_clipping_after_the_norm_lets_the_norm_drift():
     torch.testing.assert_close(result.norm, torch.full((2,), 3.0))
 
 
-def test_a_norm_that_the_range_does_not_allow_is_reported_as_reached():
+def test_a_norm_that_the_range_does_not_allow_is_refused_with_the_largest():
     model = linear_model(1, stimulus_range=[(-0.1, 0.1)] * 2)
-    result = optimize_neurons(model, 0, norm=100.0, time_steps=LAG + 1, max_iterations=40)
     most = 0.1 * 300**0.5
-    torch.testing.assert_close(result.norm, torch.tensor([most]))
-    assert result.settings["postprocessors"][-1]["norm"] == 100.0
+    with pytest.raises(ValueError, match=rf"norm: 100.0 is out of reach.* is {most:.6g}"):
+        optimize_neurons(model, 0, norm=100.0, time_steps=LAG + 1)
+
+
+def test_a_norm_that_a_stimulus_does_not_come_to_is_reported_as_reached():
+    """Where the start is negative and the filter too, it is 0, which no scale lifts."""
+    model = linear_model(1)
+    start = noise(1)
+    start[:, 0] = -1.0
+    norm = 0.09 * 300**0.5
+    result = optimize_stimulus(
+        start.clone(),
+        lambda params: torch.optim.SGD(params, lr=1e-9),
+        IncreaseObjective(model, 0),
+        OptimizationStopper(1),
+        stimulus_postprocessor=NormAndRange(norm, [(0.0, 0.1)] * 2),
+    )
+    lifted = int(((start > 0) | (model.module.filters > 0)).sum())
+    torch.testing.assert_close(result.norm, torch.tensor([0.1 * lifted**0.5]))
+    assert result.norm < 0.9 * norm
+    assert result.settings["postprocessors"][-1]["norm"] == norm
 
 
 @pytest.mark.parametrize("smoothing", [TemporalLowPass(1.5), SpatialBlur(1.5)])

@@ -4,10 +4,22 @@
 for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch.
 """
 
+from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
 from openretina_widgets.insilico.stimulus_optimization.discriminative import (
     discriminative_steps,
     most_discriminative_stimuli,
+)
+from openretina_widgets.insilico.stimulus_optimization.diverse import (
+    DiverseObjective,
+    diverse_steps,
+    diverse_stimuli,
+)
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, JitteredObjective
+from openretina_widgets.insilico.stimulus_optimization.layer_objective import (
+    LayerObjective,
+    layer_steps,
+    optimize_layer,
 )
 from openretina_widgets.insilico.stimulus_optimization.neurons import (
     neuron_steps,
@@ -27,6 +39,18 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     optimization_steps,
     optimize_stimulus,
 )
+from openretina_widgets.insilico.stimulus_optimization.parametrization import (
+    DifferenceOfGaussians,
+    GaborSinusoid,
+    LowFrequencies,
+    Separable,
+)
+from openretina_widgets.insilico.stimulus_optimization.parametrized import AnnealedAdam
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
+    GradientBlur,
+    GradientSpectrum,
+    preconditioned,
+)
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     ClipStimulus,
     L2Regularizer,
@@ -37,12 +61,29 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     TotalVariationRegularizer,
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
+from openretina_widgets.insilico.stimulus_optimization.sparse import (
+    SparseObjective,
+    sparse_steps,
+    sparse_stimuli,
+)
+from openretina_widgets.models.layers import list_layers
 
 __all__ = [
+    "AnnealedAdam",
     "ClipStimulus",
+    "ContrastAndRange",
     "DecreaseObjective",
+    "DifferenceOfGaussians",
+    "DiverseObjective",
+    "GaborSinusoid",
+    "GradientBlur",
+    "GradientSpectrum",
     "IncreaseObjective",
+    "Jitter",
+    "JitteredObjective",
     "L2Regularizer",
+    "LayerObjective",
+    "LowFrequencies",
     "MeanReducer",
     "NormAndRange",
     "NormalizedDescent",
@@ -50,15 +91,25 @@ __all__ = [
     "OptimizationStopper",
     "RangeRegularizer",
     "ResponseObjective",
+    "Separable",
     "SliceMeanReducer",
+    "SparseObjective",
     "SpatialBlur",
     "Step",
     "TemporalLowPass",
     "TotalVariationRegularizer",
     "discriminative_steps",
+    "diverse_steps",
+    "diverse_stimuli",
+    "layer_steps",
+    "list_layers",
     "most_discriminative_stimuli",
     "neuron_steps",
     "optimization_steps",
+    "optimize_layer",
     "optimize_neurons",
     "optimize_stimulus",
+    "preconditioned",
+    "sparse_steps",
+    "sparse_stimuli",
 ]

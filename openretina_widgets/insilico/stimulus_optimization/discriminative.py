@@ -79,8 +79,9 @@ def discriminative_steps(
         score saturates.
     **settings
         ``seed``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
-        ``norm``, ``stimulus_range``, ``learning_rate``, ``optimizer_init_fn``, ``regularizer`` and
-        ``postprocessor``: see `neuron_steps`.
+        ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
+        ``optimizer_init_fn``, ``precondition``, ``jitter``,
+        ``parametrization``, ``regularizer`` and ``postprocessor``: see `neuron_steps`.
 
     Returns
     -------

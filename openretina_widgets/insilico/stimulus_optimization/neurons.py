@@ -7,8 +7,11 @@ from typing import Any, Literal
 
 from torch import nn
 
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
 from openretina_widgets.insilico.stimulus_optimization.objective import NeuronsObjective, Window
 from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit, Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import GradientFilter
 from openretina_widgets.insilico.stimulus_optimization.regularizer import Limits
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
@@ -24,7 +27,8 @@ def optimize_neurons(
 
     Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
     ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
-    ``norm``, ``stimulus_range``, ``learning_rate``, ``optimizer_init_fn``, ``regularizer`` and
+    ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
+    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``parametrization``, ``regularizer`` and
     ``postprocessor``. The elements of the result are the first neuron's seeds, then the second's.
 
     Examples
@@ -52,8 +56,13 @@ def neuron_steps(
     min_delta: float = 0.0,
     norm: float | None = None,
     stimulus_range: Sequence[Limits] | None = None,
+    rms: float | Sequence[float] | None = None,
+    mean_luminance: float | Sequence[float] | None = None,
     learning_rate: float | None = None,
     optimizer_init_fn: OptimizerInit | None = None,
+    precondition: GradientFilter | None = None,
+    jitter: Jitter | None = None,
+    parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
 ) -> Steps:
@@ -85,11 +94,24 @@ def neuron_steps(
     norm, stimulus_range
         L2 norm that each stimulus is held to and limits of each channel; None for those of the
         model, where it has some. ``math.inf`` for no norm.
+    rms, mean_luminance
+        RMS contrast and mean luminance that each stimulus is held to, for all channels or for
+        each, see `ContrastAndRange`. The RMS contrast takes the place of the norm.
     learning_rate
-        Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm,
-        else Adam's. None for a tenth of the norm, or of the smallest limit of the range.
+        Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm
+        or an RMS contrast, else Adam's. None for a tenth of the norm (about the mean luminance
+        where that is held), or of the smallest limit of the range.
     optimizer_init_fn
         Another optimizer instead.
+    precondition
+        `GradientBlur` or `GradientSpectrum`: filters the gradient before each step, see
+        `preconditioned`.
+    jitter
+        `Jitter`: shifts what the model sees in each iteration, see `JitteredObjective`.
+    parametrization
+        `Separable`, `GaborSinusoid`, `DifferenceOfGaussians` or `LowFrequencies`: the best
+        stimulus of that form, with ``parameters`` in the result. It is scaled to the norm, or to
+        as much of it as its range leaves room for.
     regularizer, postprocessor
         One or several; the norm and the range are held after the postprocessors.
 
@@ -127,8 +149,13 @@ def neuron_steps(
         min_delta=min_delta,
         norm=norm,
         stimulus_range=stimulus_range,
+        rms=rms,
+        mean_luminance=mean_luminance,
         learning_rate=learning_rate,
         optimizer_init_fn=optimizer_init_fn,
+        precondition=precondition,
+        jitter=jitter,
+        parametrization=parametrization,
         regularizer=regularizer,
         postprocessor=postprocessor,
     )

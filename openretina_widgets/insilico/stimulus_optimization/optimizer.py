@@ -14,6 +14,7 @@ import torch
 
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
 from openretina_widgets.insilico.provenance import of_model, versions
+from openretina_widgets.insilico.stimulus_optimization.jitter import JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.kept import (
     BAD_GRADIENT,
     BAD_SCORE,
@@ -223,6 +224,7 @@ class _Run:
         iteration, stopped = 0, None
         while True:
             with _computing(len(elements), device):
+                objective = objective.at(iteration) if hasattr(objective, "at") else objective
                 now = evaluate(objective, x)
                 penalty = penalty_of(self.regularizers, x)
                 loss = penalty - now.score
@@ -310,11 +312,12 @@ class _Run:
             )
             ends.append(iteration if code == RUNNING else end)
         model = self.model if isinstance(self.model, RetinaModel) else None
+        score, response = self._unjittered(kept)
         return OptimizationResult(
             stimulus=kept.stimulus.cpu(),
-            score=kept.score.cpu(),
+            score=score.cpu(),
             penalty=kept.penalty.cpu(),
-            response=None if kept.response is None else kept.response.cpu(),
+            response=None if response is None else response.cpu(),
             score_trace=kept.trace()[: max(ends) + 1].cpu().clone(),
             best_iteration=kept.iteration.cpu(),
             iterations=torch.tensor(ends),
@@ -336,8 +339,16 @@ class _Run:
             },
             duration_s=duration,
             versions=versions(),
-            **({} if model is None else of_model(model)),
+            **({} if model is None else of_model(model) | _own_lag(self.objective)),
         )
+
+    def _unjittered(self, kept: Kept) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return score and response of the best stimuli, as the model sees them unshifted."""
+        if not isinstance(self.objective, JitteredObjective):
+            return kept.score, kept.response
+        with _computing(len(kept.stimulus), kept.stimulus.device), torch.no_grad():
+            plain = evaluate(self.objective.objective, kept.stimulus)
+        return torch.where(kept.score.isnan(), kept.score, plain.score), plain.response
 
 
 class _Clock:
@@ -408,8 +419,15 @@ def _neurons(objective: Any, batch: int) -> tuple[tuple[int, ...], ...]:
     return (neurons,) * batch if neurons else ()
 
 
+def _own_lag(objective: Any) -> dict[str, Any]:
+    """Return the lag of what an objective looks at, where it is not the model's."""
+    return {"lag": objective.lag} if hasattr(objective, "lag") else {}
+
+
 def _described(part: Any) -> dict[str, Any]:
     """Return the settings of a part of the run as plain values."""
+    if isinstance(part, JitteredObjective):
+        return {**_described(part.objective), "jitter": _described(part.jitter)}
     settings: dict[str, Any] = {"type": type(part).__name__}
     if dataclasses.is_dataclass(part):
         names = [f.name for f in dataclasses.fields(part) if f.init]
@@ -423,7 +441,10 @@ def _described(part: Any) -> dict[str, Any]:
 
 def _described_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     plain = {k: _plain(v) for k, v in optimizer.defaults.items() if _plain(v) is not None}
-    return {"type": type(optimizer).__name__, **plain}
+    described = {"type": type(optimizer).__name__, **plain}
+    if (gradient_filter := getattr(optimizer, "preconditioner", None)) is not None:
+        described["preconditioner"] = _described(gradient_filter)
+    return described
 
 
 def _plain(value: Any) -> Any:

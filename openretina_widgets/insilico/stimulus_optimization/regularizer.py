@@ -183,9 +183,10 @@ class NormAndRange:
             object.__setattr__(self, "min_max_values", _checked_limits(self.min_max_values))
 
     def check(self, stimulus: torch.Tensor) -> None:
-        """Refuse limits of other channels, and zeros, which no scale brings to a norm."""
+        """Refuse limits of other channels, a norm out of reach, and zeros, which have no scale."""
         if self.min_max_values is not None:
             _bounds(self.min_max_values, stimulus)
+            self._check_reach(tuple(stimulus.shape[1:]))
         if self.norm is None or not self.exact:
             return
         zero = (stimulus.flatten(1) == 0).all(dim=1)
@@ -194,6 +195,28 @@ class NormAndRange:
             raise ValueError(
                 f"stimulus: element {which[0]} of the batch is zero everywhere, and no scale "
                 f"brings it to the norm {self.norm}; start from a little noise instead"
+            )
+
+    def _check_reach(self, shape: tuple[int, ...]) -> None:
+        """Refuse a norm that no stimulus of this shape has within the range."""
+        if self.norm is None:
+            return
+        n = math.prod(shape[1:])
+        ends = [
+            (-math.inf if low is None else low, math.inf if high is None else high)
+            for low, high in self.min_max_values or ()
+        ]
+        most = math.sqrt(n * sum(max(low**2, high**2) for low, high in ends))
+        least = math.sqrt(n * sum(max(low, -high, 0.0) ** 2 for low, high in ends))
+        if self.exact and self.norm > most * (1 + 1e-6):
+            raise ValueError(
+                f"norm: {self.norm} is out of reach: the largest norm of a stimulus of shape "
+                f"{shape} within the range is {most:.6g}"
+            )
+        if self.norm < least * (1 - 1e-6):
+            raise ValueError(
+                f"norm: {self.norm} is out of reach: the range leaves out 0, and the smallest norm "
+                f"of a stimulus of shape {shape} within it is {least:.6g}"
             )
 
     def process(self, stimulus: torch.Tensor) -> torch.Tensor:

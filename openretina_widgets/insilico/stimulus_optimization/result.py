@@ -15,6 +15,7 @@ from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.models.retina_model import ModelIdentity
 
 _KIND = "optimization result"
+_PARAMETER = "parameter "  # before the name of a parameter's array in a file
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,8 @@ class OptimizationResult:
         Seed of each element's start; empty when the start was given.
     start
         The start that was given, as `stimulus`; None where `seeds` say how it was drawn.
+    parameters, parameter_units
+        Of a run with a parametrization: each parameter by name, ``(batch, ...)``, and its unit.
     data_key
         Session, None when the objective does not tell.
     settings
@@ -107,6 +110,8 @@ class OptimizationResult:
     neurons: tuple[tuple[int, ...], ...] = ()
     window: tuple[int, int] | None = None
     seeds: tuple[int, ...] = ()
+    parameters: dict[str, torch.Tensor] = field(default_factory=dict)
+    parameter_units: dict[str, str] = field(default_factory=dict)
     data_key: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     model: ModelIdentity | None = None
@@ -123,6 +128,16 @@ class OptimizationResult:
         """Why the run ended, each reason once."""
         return "; ".join(dict.fromkeys(self.stop_reasons))
 
+    @property
+    def mean_luminance(self) -> torch.Tensor:
+        """``(batch, channel)``: mean over time and pixels that was reached, in model units."""
+        return self.stimulus.double().flatten(2).mean(dim=2)
+
+    @property
+    def rms_contrast(self) -> torch.Tensor:
+        """``(batch, channel)``: standard deviation about that mean, in model units."""
+        return self.stimulus.double().flatten(2).std(dim=2, correction=0)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.
 
@@ -133,6 +148,8 @@ class OptimizationResult:
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
             if isinstance(value, torch.Tensor):
                 arrays[name] = value.numpy()
+            elif name == "parameters":
+                arrays |= {f"{_PARAMETER}{key}": one.numpy() for key, one in value.items()}
             else:
                 words[name] = asdict(value) if isinstance(value, ModelIdentity) else value
         return write_archive(path, words=words, arrays=arrays)
@@ -161,7 +178,13 @@ class OptimizationResult:
         words["neurons"] = tuple(tuple(element) for element in words["neurons"])
         words["window"] = tuple(words["window"]) if words["window"] else None
         words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
-        words |= {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        words["parameters"] = {
+            name.removeprefix(_PARAMETER): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith(_PARAMETER)
+        }
+        words |= tensors
         return cls(**words)
 
     def plot(self, element: int = 0) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
@@ -11,7 +10,13 @@ from typing import Any, SupportsIndex
 import torch
 
 from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.insilico.stimulus_optimization.contrast import (
+    ContrastAndRange,
+    bounds_of,
+    length_of,
+)
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, jittered
 from openretina_widgets.insilico.stimulus_optimization.objective import Window, check_window
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
     OptimizationStopper,
@@ -20,6 +25,12 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     OptimizerInit,
     Steps,
     optimization_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
+from openretina_widgets.insilico.stimulus_optimization.parametrized import parametrized_steps
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
+    GradientFilter,
+    preconditioned,
 )
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     Limits,
@@ -35,6 +46,7 @@ def seeded_steps(
     model: RetinaModel,
     objective_of: Callable[[int, Window], Any],
     experiments: int,
+    frames: int | None = None,
     *,
     seed: int | Sequence[int] = 0,
     time_steps: int = 50,
@@ -44,41 +56,69 @@ def seeded_steps(
     min_delta: float = 0.0,
     norm: float | None = None,
     stimulus_range: Sequence[Limits] | None = None,
+    rms: float | Sequence[float] | None = None,
+    mean_luminance: float | Sequence[float] | None = None,
     learning_rate: float | None = None,
     optimizer_init_fn: OptimizerInit | None = None,
+    precondition: GradientFilter | None = None,
+    jitter: Jitter | None = None,
+    parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
 ) -> Steps:
     """Return the steps of a batch of experiments, each from every seed.
 
     `objective_of` makes the objective of the batch from the number of seeds and the response
-    frames that count: element ``e * seeds + s`` is experiment e from seed s. All else is as in
-    `neuron_steps`.
+    frames that count: element ``e * seeds + s`` is experiment e from seed s. `frames` is how many
+    there are to count, ``time_steps - lag`` for None. All else is as in `neuron_steps`.
     """
     seeds = _checked_seeds(seed)
     if optimizer_init_fn is not None and learning_rate is not None:
         raise ValueError("learning_rate: leave it out when optimizer_init_fn is given")
     shape = model.stimulus_shape(time_steps)
-    bounds = NormAndRange(
-        norm=model.stimulus_norm if norm is None else None if norm == math.inf else norm,
-        min_max_values=model.stimulus_range if stimulus_range is None else tuple(stimulus_range),
-    )
-    if bounds.norm is None and bounds.min_max_values is None and regularizer is None:
+    bounds = bounds_of(model, norm, stimulus_range, rms, mean_luminance)
+    length = length_of(bounds, shape)
+    if length is None and bounds.min_max_values is None and regularizer is None:
         raise ValueError(
             "norm, stimulus_range, regularizer: this model has no range of its own, and without "
             "any bound the stimulus grows for ever; give at least one"
         )
     start = torch.cat([_noise(shape, one) for one in seeds]).repeat(experiments, 1, 1, 1, 1)
-    objective = objective_of(len(seeds), check_window(window, time_steps - model.lag))
+    counted = time_steps - model.lag if frames is None else frames
+    objective = objective_of(len(seeds), check_window(window, counted))
+    if jitter is not None:
+        objective = jittered(objective, jitter)
+    stopper = OptimizationStopper(max_iterations, patience, min_delta)
+    if parametrization is not None:
+        if precondition is not None or postprocessor is not None:
+            raise ValueError(
+                "parametrization: precondition and postprocessor change values, not parameters; "
+                "leave them out"
+            )
+        return parametrized_steps(
+            model,
+            parametrization,
+            bounds,
+            objective,
+            seeds=seeds * experiments,
+            time_steps=time_steps,
+            learning_rate=learning_rate,
+            optimizer_init_fn=optimizer_init_fn,
+            stopper=stopper,
+            regularizer=regularizer,
+        )
+    bounds.check(start)  # before what is derived from it
     if optimizer_init_fn is None:
-        optimizer_init_fn = _default_optimizer(bounds, learning_rate)
+        optimizer_init_fn = _default_optimizer(bounds, length, learning_rate)
+    if precondition is not None:
+        optimizer_init_fn = preconditioned(optimizer_init_fn, precondition, bounds)
     before = () if postprocessor is None else postprocessor
     before = tuple(before) if isinstance(before, list | tuple) else (before,)
     return optimization_steps(
         start.to(device=model.device, dtype=model.dtype),
         optimizer_init_fn=optimizer_init_fn,
         objective_object=objective,
-        optimization_stopper=OptimizationStopper(max_iterations, patience, min_delta),
+        optimization_stopper=stopper,
         stimulus_regularization_loss=regularizer,
         stimulus_postprocessor=(*before, bounds),
         seeds=seeds * experiments,
@@ -118,10 +158,12 @@ def _noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return _START_RMS * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _default_optimizer(bounds: NormAndRange, learning_rate: float | None) -> OptimizerInit:
-    if bounds.norm is not None:
+def _default_optimizer(
+    bounds: NormAndRange | ContrastAndRange, held: float | None, learning_rate: float | None
+) -> OptimizerInit:
+    if held is not None:
         length = check_positive(
-            _STEP * bounds.norm if learning_rate is None else learning_rate, "learning_rate"
+            _STEP * held if learning_rate is None else learning_rate, "learning_rate"
         )
         return lambda params: NormalizedDescent(params, lr=length)
     limits = [abs(limit) for pair in bounds.min_max_values or () for limit in pair if limit]

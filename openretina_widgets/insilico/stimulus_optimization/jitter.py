@@ -1,0 +1,123 @@
+"""A stimulus that is shifted a little in every iteration, so that no single place decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from openretina_widgets.insilico.stimulus_optimization.objective import Evaluation, evaluate
+from openretina_widgets.models._checks import is_index
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Shift the stimulus at random before the model sees it, anew in every iteration.
+
+    The shift of an iteration follows from the seed and its number alone, and is the same for all
+    elements, so that a batch gives what its elements give alone. What comes in at an edge repeats
+    the edge.
+
+    Parameters
+    ----------
+    pixels
+        Largest shift along height and width.
+    frames
+        Largest shift in time.
+    seed
+        Of the shifts.
+    """
+
+    pixels: int = 1
+    frames: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("pixels", "frames", "seed"):
+            value = getattr(self, name)
+            if not is_index(value):
+                raise TypeError(f"{name}: expected a whole number >= 0, got {value!r}")
+            if value < 0:
+                raise ValueError(f"{name}: expected a whole number >= 0, got {value!r}")
+            object.__setattr__(self, name, int(value))
+        if not self.pixels and not self.frames:
+            raise ValueError("pixels, frames: a jitter of 0 pixels and 0 frames shifts nothing")
+
+    def shift(self, iteration: int) -> tuple[int, int, int]:
+        """Return the shift of an iteration: frames, then pixels along height and width."""
+        draw = np.random.default_rng((self.seed, iteration))
+        time, *space = (
+            int(draw.integers(-most, most + 1)) for most in (self.frames, self.pixels, self.pixels)
+        )
+        return (time, *space)  # type: ignore[return-value]
+
+    def forward(self, stimulus: torch.Tensor, iteration: int) -> torch.Tensor:
+        """Return the stimulus as the model sees it in an iteration."""
+        for axis, by in zip((2, 3, 4), self.shift(iteration), strict=True):
+            if by:
+                n = stimulus.shape[axis]
+                places = (torch.arange(n, device=stimulus.device) - by).clamp(0, n - 1)
+                stimulus = stimulus.index_select(axis, places)
+        return stimulus
+
+
+@dataclass(frozen=True)
+class JitteredObjective:
+    """Another objective, of the stimulus shifted by a `Jitter`.
+
+    Only what the model sees is shifted: penalties and projections are those of the stimulus
+    itself. In the result the best stimulus is that of the lowest loss under the shift of its own
+    iteration, as in ``score_trace``; ``score`` and ``response`` are those without a shift.
+
+    Attributes
+    ----------
+    objective
+        Any objective.
+    jitter
+        The shifts.
+    iteration
+        Whose shift it is.
+    """
+
+    objective: Any
+    jitter: Jitter
+    iteration: int = 0
+    batched: bool = field(default=True, init=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "objective":
+            raise AttributeError(name)
+        return getattr(self.objective, name)  # its model, neurons, window and session
+
+    def at(self, iteration: int) -> JitteredObjective:
+        """Return the objective of an iteration."""
+        return replace(self, iteration=iteration)
+
+    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
+        """Score a batch ``(batch, channel, time, height, width)``."""
+        return evaluate(self.objective, self.jitter.forward(stimulus, self.iteration))
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the scores ``(batch,)``, to be maximised."""
+        return self.evaluate(stimulus).score
+
+    def keep(self, elements: Sequence[int]) -> JitteredObjective:
+        """Return the same objective for some elements of the batch."""
+        keep = getattr(self.objective, "keep", None)
+        return self if keep is None else replace(self, objective=keep(elements))
+
+
+def jittered(objective: Any, jitter: Jitter) -> JitteredObjective:
+    """Return an objective of the stimulus that is shifted in every iteration.
+
+    Raises
+    ------
+    TypeError
+        If `jitter` is no `Jitter`.
+    """
+    if not isinstance(jitter, Jitter):
+        raise TypeError(f"jitter: expected a Jitter, got {jitter!r}")
+    return JitteredObjective(objective, jitter)

@@ -1,0 +1,267 @@
+"""Runs over the parameters of stimuli instead of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from openretina_widgets.errors import check_positive
+from openretina_widgets.insilico.provenance import of_model
+from openretina_widgets.insilico.stimulus_optimization.objective import Evaluation, evaluate
+from openretina_widgets.insilico.stimulus_optimization.optimizer import (
+    OptimizerInit,
+    Steps,
+    _as_tuple,
+    _described,
+    _own_lag,
+    optimization_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.parametrization import (
+    Geometry,
+    Parametrization,
+)
+from openretina_widgets.insilico.stimulus_optimization.regularizer import (
+    NormAndRange,
+    _bounds,
+    penalty_of,
+    stimulus_norm,
+)
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.models.retina_model import RetinaModel
+
+_STEP = 0.2  # of the variables, whose start has standard deviation 1
+
+_LEFT = 0.1  # of the first step, after all iterations
+
+
+class AnnealedAdam(torch.optim.Adam):
+    """Adam whose step shrinks by a factor in every iteration, so that it settles.
+
+    Parameters
+    ----------
+    params
+        Tensors.
+    lr
+        First step.
+    decay
+        Factor from one step to the next, in (0, 1].
+    """
+
+    def __init__(self, params: list[torch.Tensor], lr: float, decay: float) -> None:
+        if not 0 < decay <= 1:
+            raise ValueError(f"decay: expected a number in (0, 1], got {decay!r}")
+        super().__init__(params, lr=lr)
+        self.defaults["decay"] = decay
+
+    def step(self, closure: Any = None) -> Any:
+        """Move, and shrink the step."""
+        loss = super().step(closure)
+        for group in self.param_groups:
+            group["lr"] *= self.defaults["decay"]
+        return loss
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Makes stimuli within bounds from variables ``(batch, variable, 1, 1, 1)``.
+
+    A stimulus is scaled to the norm, or to as much of it as its range leaves room for.
+    """
+
+    parametrization: Parametrization
+    geometry: Geometry
+    bounds: NormAndRange
+
+    def decoded(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the stimuli, and the amplitude ``(batch,)`` that scaled them."""
+        shape = self.parametrization.decoded(x.flatten(1), self.geometry)
+        tiny = torch.finfo(x.dtype).tiny
+        amplitude = shape.new_ones(len(shape))
+        if self.bounds.norm is not None:
+            amplitude = self.bounds.norm / stimulus_norm(shape).clamp(min=tiny)
+        if self.bounds.min_max_values is not None:
+            low, high = (one.flatten() for one in _bounds(self.bounds.min_max_values, shape))
+            above = shape.flatten(2).amax(dim=2).clamp(min=tiny)
+            below = shape.flatten(2).amin(dim=2).clamp(max=-tiny)
+            room = torch.minimum(high / above, low / below).amin(dim=1)
+            amplitude = room if self.bounds.norm is None else torch.minimum(amplitude, room)
+            scaled = shape * amplitude.view(-1, 1, 1, 1, 1)
+            low, high = _bounds(self.bounds.min_max_values, shape)
+            return scaled.clamp(min=low, max=high), amplitude  # of what rounding leaves beyond
+        return shape * amplitude.view(-1, 1, 1, 1, 1), amplitude
+
+
+@dataclass(frozen=True)
+class ParametrizedObjective:
+    """Another objective, of the stimulus that variables stand for."""
+
+    objective: Any
+    decoder: Decoder
+    batched: bool = field(default=True, init=False)
+
+    @property
+    def _model(self) -> nn.Module | None:
+        """The module to hold still: not the face, which would ask for stimuli."""
+        module = getattr(self.objective, "model", None)
+        while isinstance(module, RetinaModel):
+            module = module.module
+        return module
+
+    def at(self, iteration: int) -> ParametrizedObjective:
+        """Return the objective of an iteration."""
+        at = getattr(self.objective, "at", None)
+        return self if at is None else replace(self, objective=at(iteration))
+
+    def evaluate(self, x: torch.Tensor) -> Evaluation:
+        """Score a batch of variables."""
+        return evaluate(self.objective, self.decoder.decoded(x)[0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the scores ``(batch,)``, to be maximised."""
+        return self.evaluate(x).score
+
+    def keep(self, elements: Sequence[int]) -> ParametrizedObjective:
+        """Return the same objective for some elements of the batch."""
+        return replace(self, objective=self.objective.keep(elements))
+
+
+@dataclass(frozen=True)
+class _OnStimuli:
+    """The penalties of the stimuli that variables stand for."""
+
+    regularizers: tuple[Any, ...]
+    decoder: Decoder
+    batched: bool = field(default=True, init=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return penalty_of(self.regularizers, self.decoder.decoded(x)[0])
+
+
+def parametrized_steps(
+    model: RetinaModel,
+    parametrization: Parametrization,
+    bounds: Any,
+    objective: Any,
+    *,
+    seeds: Sequence[int],
+    time_steps: int,
+    learning_rate: float | None,
+    optimizer_init_fn: OptimizerInit | None,
+    stopper: Any,
+    regularizer: Any,
+) -> Steps:
+    """Return the steps of a run over parameters, an element for each of `seeds`.
+
+    Steps and result hold stimuli; the result has ``parameters`` and ``parameter_units``. A
+    ``learning_rate`` is that of the variables, whose start has standard deviation 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+    """
+    if not all(hasattr(parametrization, name) for name in ("count", "decoded", "parameters")):
+        raise TypeError(
+            "parametrization: expected one such as Separable() or GaborSinusoid(), got "
+            f"{parametrization!r}"
+        )
+    if not isinstance(bounds, NormAndRange):
+        raise ValueError(
+            "parametrization: it is scaled to a norm and a range; rms and mean_luminance cannot "
+            "be held with it"
+        )
+    for channel, (low, high) in enumerate(bounds.min_max_values or ()):
+        if (low is not None and low >= 0) or (high is not None and high <= 0):
+            raise ValueError(
+                "parametrization: it is scaled to its range, which has to hold 0 within; that of "
+                f"channel {channel} is ({low}, {high})"
+            )
+    if bounds.norm is None and not any(None not in one for one in bounds.min_max_values or ()):
+        raise ValueError("norm, stimulus_range: a parametrization needs one to be scaled to")
+    geometry = Geometry(
+        model.input_shape[0],
+        time_steps,
+        *model.input_shape[1:],
+        model.frame_rate,
+        model.pixel_size_um,
+    )
+    count = parametrization.count(geometry)
+    start = torch.stack(
+        [torch.randn(count, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+    decoder = Decoder(parametrization, geometry, bounds)
+    given = _as_tuple(regularizer, "forward", "stimulus_regularization_loss")
+    if optimizer_init_fn is None:
+        first = check_positive(_STEP if learning_rate is None else learning_rate, "learning_rate")
+        decay = _LEFT ** (1 / (stopper.max_iterations or 200))
+        optimizer_init_fn = _annealed(first, decay)
+    steps = optimization_steps(
+        start.view(*start.shape, 1, 1, 1).to(device=model.device, dtype=model.dtype),
+        optimizer_init_fn=optimizer_init_fn,
+        objective_object=ParametrizedObjective(objective, decoder),
+        optimization_stopper=stopper,
+        stimulus_regularization_loss=_OnStimuli(given, decoder) if given else None,
+        seeds=seeds,
+    )
+    return _of_stimuli(steps, model, objective, decoder, given)
+
+
+def _annealed(lr: float, decay: float) -> OptimizerInit:
+    return lambda params: AnnealedAdam(params, lr=lr, decay=decay)
+
+
+def _of_stimuli(
+    steps: Steps,
+    model: RetinaModel,
+    objective: Any,
+    decoder: Decoder,
+    regularizers: tuple[Any, ...],
+) -> Steps:
+    """Hand on the steps of a run over variables, with the stimuli that these stand for."""
+    try:
+        step = next(steps)
+        while True:
+            with torch.no_grad():
+                shown = replace(step, stimulus=decoder.decoded(step.stimulus)[0])
+            step = steps.send((yield shown))
+    except StopIteration as end:
+        return _with_parameters(end.value, model, objective, decoder, regularizers)
+    finally:
+        steps.close()
+
+
+def _with_parameters(
+    result: OptimizationResult,
+    model: RetinaModel,
+    objective: Any,
+    decoder: Decoder,
+    regularizers: tuple[Any, ...],
+) -> OptimizationResult:
+    with torch.no_grad():
+        stimulus, amplitude = decoder.decoded(result.stimulus)
+        named = decoder.parametrization.parameters(
+            result.stimulus.flatten(1), decoder.geometry, amplitude
+        )
+    settings = {
+        **result.settings,
+        "objective": _described(objective),
+        "parametrization": _described(decoder.parametrization),
+        "regularizers": [_described(one) for one in regularizers],
+        "postprocessors": [_described(decoder.bounds)],
+    }
+    return replace(
+        result,
+        stimulus=stimulus,
+        norm=stimulus_norm(stimulus),
+        parameters={name: value.contiguous() for name, (value, _) in named.items()},
+        parameter_units={name: unit for name, (_, unit) in named.items()},
+        neurons=tuple(getattr(objective, "neurons_of_elements", ())),
+        window=objective.window(decoder.geometry.frames),
+        data_key=objective.data_key,
+        settings=settings,
+        **of_model(model) | _own_lag(objective),
+    )

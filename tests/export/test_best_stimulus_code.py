@@ -1,0 +1,95 @@
+"""The code of a run, executed: it gives the same stimuli."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import openretina_widgets as orw
+from openretina_widgets.export.best_stimulus import recipe_of
+from openretina_widgets.export.code import ARRAY
+from openretina_widgets.insilico.stimulus_optimization import (
+    GaborSinusoid,
+    GradientBlur,
+    Jitter,
+    LowFrequencies,
+    OptimizationResult,
+    Separable,
+)
+
+
+@pytest.fixture(scope="module")
+def trained() -> orw.RetinaModel:
+    return orw.load_model("trained")
+
+
+def executed(result: OptimizationResult, model: orw.RetinaModel) -> OptimizationResult:
+    recipe = recipe_of(result, "model")
+    assert recipe.missing == ()
+    space = {"orw": orw, "model": model}
+    lines = ["import numpy as np", ARRAY, *recipe.before, f"again = {recipe.code}"]
+    exec("\n".join(lines), space)
+    return space["again"]
+
+
+def assert_made_again(result: OptimizationResult, model: orw.RetinaModel) -> None:
+    again = executed(result, model)
+    assert again.settings == result.settings
+    assert (again.seeds, again.window) == (result.seeds, result.window)
+    torch.testing.assert_close(again.stimulus, result.stimulus, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(again.score, result.score, atol=1e-6, rtol=1e-6)
+
+
+def test_channels_of_a_layer(trained):
+    result = orw.optimize_layer(
+        trained,
+        "core.features.layer0",
+        [3, 0],
+        seed=[1, 7],
+        direction="decrease",
+        place="middle",
+        window=(2, 9),
+        time_steps=40,
+        max_iterations=3,
+    )
+    assert_made_again(result, trained)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"rms": 0.3},
+        {"rms": [0.3, 0.5], "mean_luminance": 0.0},
+        {"norm": 30.0, "mean_luminance": [0.1, 0.2]},
+        {"norm": float("inf"), "mean_luminance": 0.1},
+    ],
+)
+def test_constraints(trained, bounds):
+    result = orw.optimize_neurons(trained, [4, 2], max_iterations=2, **bounds)
+    assert result.settings["postprocessors"][-1]["type"] == "ContrastAndRange"
+    assert_made_again(result, trained)
+
+
+def test_jitter_and_a_filtered_gradient(trained):
+    settings = {"jitter": Jitter(1, 2, seed=4), "precondition": GradientBlur(1.0)}
+    result = orw.optimize_neurons(trained, [4, 2], max_iterations=3, **settings)
+    assert_made_again(result, trained)
+
+
+@pytest.mark.parametrize("form", [Separable(), GaborSinusoid(drifting=True), LowFrequencies(0.1)])
+def test_parametrizations(trained, form):
+    result = orw.optimize_neurons(trained, [4, 2], parametrization=form, max_iterations=3)
+    assert_made_again(result, trained)
+
+
+def test_sparse_activation(trained):
+    settings = {"others": [1, 5, 9], "weight": 0.5, "seed": [3, 4]}
+    result = orw.sparse_stimuli(trained, [4, 2], max_iterations=2, **settings)
+    assert_made_again(result, trained)
+
+
+def test_a_diverse_set(trained):
+    result = orw.diverse_stimuli(
+        trained, [4, 4, 2], count=3, similarity_weight=0.2, seed=6, max_iterations=2
+    )
+    assert_made_again(result, trained)
