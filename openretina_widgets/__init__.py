@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.response_gradient import response_gradient
+    from openretina_widgets.insilico.tuning_analyses.response_gradient_result import (
+        ResponseGradient,
+    )
     from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
@@ -51,6 +55,7 @@ _HOME = {
     "Prediction": "tutorials.prediction",
     "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "ReceptiveFields": "insilico.receptive_fields.result",
+    "ResponseGradient": "insilico.tuning_analyses.response_gradient_result",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "SelectivityTable": "insilico.population",
@@ -68,6 +73,7 @@ _HOME = {
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
+    "response_gradient": "insilico.tuning_analyses.response_gradient",
     "selectivity_table": "insilico.population",
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
@@ -84,6 +90,7 @@ __all__ = [
     "Prediction",
     "ReceptiveFieldViewer",
     "ReceptiveFields",
+    "ResponseGradient",
     "RetinaLab",
     "RetinaModel",
     "SelectivityTable",
@@ -102,6 +109,7 @@ __all__ = [
     "most_discriminative_stimuli",
     "optimize_neurons",
     "receptive_fields",
+    "response_gradient",
     "selectivity_table",
     "sweep",
     "sweep_sessions",

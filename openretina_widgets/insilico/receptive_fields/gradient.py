@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import torch
 
@@ -61,7 +62,7 @@ def neuron_gradients(
         while rest:
             with memory_in_words(len(movies), movies.device), torch.enable_grad():
                 stimulus = movies.detach().clone().requires_grad_(True)
-                kept = _KeptBytes()
+                kept = KeptBytes()
                 with kept:
                     response = model(stimulus, session)[:, -1]
                 group = rest[: max(1, int(budget / max(1, kept.total + _bytes(movies))))]
@@ -104,8 +105,8 @@ def _of_copies(
     return gradient.unflatten(0, (n, len(movies)))
 
 
-class _KeptBytes:
-    """Counts what a forward pass keeps for the backward pass."""
+class KeptBytes:
+    """Counts the bytes that a forward pass keeps for the backward pass, in `total`."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -119,8 +120,9 @@ class _KeptBytes:
             self.total += storage.nbytes()
         return tensor
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._hooks.__enter__()
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._hooks.__exit__(*exc_info)
