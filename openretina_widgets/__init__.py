@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
     from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
+    from openretina_widgets.widgets.response_gradient_viewer import ResponseGradientViewer
     from openretina_widgets.widgets.retina_lab import RetinaLab
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
@@ -56,6 +57,7 @@ _HOME = {
     "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "ReceptiveFields": "insilico.receptive_fields.result",
     "ResponseGradient": "insilico.tuning_analyses.response_gradient_result",
+    "ResponseGradientViewer": "widgets.response_gradient_viewer",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "SelectivityTable": "insilico.population",
@@ -91,6 +93,7 @@ __all__ = [
     "ReceptiveFieldViewer",
     "ReceptiveFields",
     "ResponseGradient",
+    "ResponseGradientViewer",
     "RetinaLab",
     "RetinaModel",
     "SelectivityTable",

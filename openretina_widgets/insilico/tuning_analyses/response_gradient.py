@@ -48,6 +48,8 @@ class GradientStep:
     ----------
     done, total
         Movies shown so far, and in all.
+    neurons
+        Those of the arrays.
     responses, gradients
         As in `ResponseGradient`; NaN where there is nothing yet.
     grey_response
@@ -56,6 +58,7 @@ class GradientStep:
 
     done: int
     total: int
+    neurons: tuple[int, ...]
     responses: np.ndarray
     gradients: np.ndarray
     grey_response: np.ndarray
@@ -360,6 +363,7 @@ def _steps(
             yield GradientStep(
                 done,
                 total,
+                tuple(neurons),
                 found[1:, :, 0].reshape(*shape, n),
                 found[1:, :, 1:].reshape(*shape, n, 2),
                 found[0, :, 0],

@@ -114,7 +114,7 @@ class ResponseGradient:
     def indices(self) -> dict[str, Measure]:
         """Return what the gradients say of each neuron; NaN where that is not defined.
 
-        ``preferred_direction``
+        ``contrast_direction``
             Of the gradient at grey: degrees counter-clockwise, 0° = more green, 90° = more UV.
         ``strength``
             Its length (a.u. for each unit of contrast).
@@ -147,8 +147,8 @@ class ResponseGradient:
             share = ((flat[..., 0] * flat[..., 1] < 0) & moves).sum(axis=0) / moves.sum(axis=0)
             coherence = np.linalg.norm(flat.sum(axis=0), axis=1) / size.sum(axis=0)
         return {
-            "preferred_direction": measure(
-                "preferred direction of contrast",
+            "contrast_direction": measure(
+                "direction of the gradient at grey",
                 angle,
                 {
                     "a response is missing (NaN)": ~np.isfinite(at_grey),

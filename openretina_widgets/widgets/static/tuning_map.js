@@ -8,7 +8,8 @@
  * along y`. Level 0 is a cell without response; null limits are those of a map without any.
  * @typedef {{label: string, colour: string, values: number[], edges: [number, number][]}} Axis
  * @typedef {{name: string, values: (number|null)[], levels: number[],
- *   limits: [number, number] | null, baseline: number | null}} ResponseMap
+ *   limits: [number, number] | null, baseline: number | null,
+ *   slopes: ([number, number] | null)[] | null}} ResponseMap
  * @typedef {{version: number, x: Axis, y: Axis, unit: string, maps: ResponseMap[], note: string,
  *   words: string}} Content
  * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
@@ -122,6 +123,33 @@ function greyNodes(scales, { left, top, side }) {
   ];
 }
 
+/** An arrow in the middle of each cell that has a gradient; the longest is as long as a cell. */
+function arrowNodes(/** @type {Content} */ { x, y }, { slopes }, { right, up }) {
+  if (!slopes) return [];
+  const longest = Math.max(...slopes.filter(Boolean).map(([a, b]) => Math.hypot(a, b)));
+  if (!(longest > 0)) return [];
+  const sides = [...x.edges.map(([a, b]) => right(b) - right(a)),
+    ...y.edges.map(([a, b]) => up(a) - up(b))];
+  const unit = (0.92 * Math.min(...sides)) / longest;
+  const n = y.values.length;
+  let d = "";
+  slopes.forEach((slope, cell) => {
+    const size = slope ? unit * Math.hypot(...slope) : 0;
+    if (size < 1.5) return; // too short to have a direction
+    const [cx, cy] = [right(x.values[Math.floor(cell / n)]), up(y.values[cell % n])];
+    const [ux, uy] = [(slope[0] * unit) / size, (-slope[1] * unit) / size];
+    const [tipX, tipY] = [cx + (ux * size) / 2, cy + (uy * size) / 2];
+    const head = Math.min(8, 0.45 * size);
+    const wing = (side) => `L${at(tipX - head * (0.87 * ux + side * 0.5 * uy))},`
+      + at(tipY - head * (0.87 * uy - side * 0.5 * ux));
+    d += `M${at(cx - (ux * size) / 2)},${at(cy - (uy * size) / 2)}L${at(tipX)},${at(tipY)}`
+      + `${wing(1)}M${at(tipX)},${at(tipY)}${wing(-1)}`;
+  });
+  return d ? [
+    draw("path", { class: "orw-map-arrow-halo", d }), draw("path", { class: "orw-map-arrow", d }),
+  ] : [];
+}
+
 class MapView extends SvgPlot {
   /** @param {Model} model @param {HTMLElement} el */
   constructor(model, el) {
@@ -158,7 +186,7 @@ class MapView extends SvgPlot {
         }));
         nodes.push(draw("g", { class: "orw-map-one" },
           ...cells, ...axesNodes(content, scales, place), ...greyNodes(scales, place),
-          ...barNodes(map, unit, colourOf, place),
+          ...arrowNodes(content, map, scales), ...barNodes(map, unit, colourOf, place),
           text(map.name, { class: "orw-map-name", x: at(place.left), y: at(place.top - 10) }),
         ));
       });
@@ -190,7 +218,11 @@ class MapView extends SvgPlot {
     }
     const n = y.values.length;
     const found = maps.filter((map) => map.values[cell] != null)
-      .map((map) => `${map.name}: ${numeral(map.values[cell])}`);
+      .map((map) => {
+        const slope = map.slopes?.[cell];
+        const words = slope ? `, gradient (${slope.map(numeral).join(", ")})` : "";
+        return `${map.name}: ${numeral(map.values[cell])}${words}`;
+      });
     const where = `${x.label} ${tickWords(x.values[Math.floor(cell / n)])}, `
       + `${y.label} ${tickWords(y.values[cell % n])}`;
     return `${where} — ${found.join("; ")}`;

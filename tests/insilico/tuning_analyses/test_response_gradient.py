@@ -57,7 +57,7 @@ def test_a_linear_neuron_has_one_gradient_that_its_filter_tells() -> None:
     assert found.responses == pytest.approx(expected, rel=1e-4, abs=1e-4)
     angle = np.degrees(np.arctan2(weights[:, 1], weights[:, 0])) % 360
     indices = found.indices()
-    assert indices["preferred_direction"].values == pytest.approx(angle, abs=1e-2)
+    assert indices["contrast_direction"].values == pytest.approx(angle, abs=1e-2)
     assert indices["coherence"].values == pytest.approx(1.0, abs=1e-6)
     unlike = -2 * weights[:, 0] * weights[:, 1] / (weights**2).sum(axis=1)
     assert indices["opponency"].values == pytest.approx(unlike, rel=1e-3)
@@ -88,20 +88,18 @@ def test_known_cells_point_where_they_are_built_to(
         slopes = flashed.gradients[:, :, neuron]
         assert (slopes[..., 0] < 0).all()
         assert (slopes[..., 1] > 0).all()
-        assert indices["preferred_direction"].values[neuron] == pytest.approx(135, abs=0.5)
+        assert indices["contrast_direction"].values[neuron] == pytest.approx(135, abs=0.5)
         assert indices["opponency"].values[neuron] == pytest.approx(1.0, abs=1e-3)
         assert indices["opposed_share"].values[neuron] == 1.0
     weighs_both_alike = {"ON sustained": 45, "OFF sustained": 225, "linear control": 45}
     for name, direction in weighs_both_alike.items():
         for neuron in synthetic.neurons_of(name):
-            assert indices["preferred_direction"].values[neuron] == pytest.approx(
-                direction, abs=0.5
-            )
+            assert indices["contrast_direction"].values[neuron] == pytest.approx(direction, abs=0.5)
             assert indices["opponency"].values[neuron] == pytest.approx(-1.0, abs=1e-3)
             assert indices["coherence"].values[neuron] > 0.99
     (first, *_) = synthetic.neurons_of("ON-OFF")
-    assert np.isnan(indices["preferred_direction"].values[first])
-    assert "both polarities" in indices["preferred_direction"].reasons[first]
+    assert np.isnan(indices["contrast_direction"].values[first])
+    assert "both polarities" in indices["contrast_direction"].reasons[first]
     assert indices["coherence"].values[first] < 0.01  # what one polarity adds the other takes
     for measure in indices.values():
         low, high = measure.limits
