@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
     from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
     from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+    from openretina_widgets.insilico.receptive_fields.vector_field import vector_field
+    from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
     from openretina_widgets.insilico.stimulus_optimization.discriminative import (
         most_discriminative_stimuli,
     )
@@ -68,6 +70,7 @@ _HOME = {
     "TuningExplorer": "widgets.tuning_explorer",
     "Tutorial": "tutorials.notebook",
     "TutorialStepper": "tutorials.stepper",
+    "VectorField": "insilico.receptive_fields.vector_field_result",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
@@ -79,6 +82,7 @@ _HOME = {
     "selectivity_table": "insilico.population",
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
+    "vector_field": "insilico.receptive_fields.vector_field",
 }
 _SUBPACKAGES = ("data_io", "export", "insilico", "jobs", "models", "tutorials", "widgets")
 
@@ -104,6 +108,7 @@ __all__ = [
     "TuningExplorer",
     "Tutorial",
     "TutorialStepper",
+    "VectorField",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",
@@ -116,6 +121,7 @@ __all__ = [
     "selectivity_table",
     "sweep",
     "sweep_sessions",
+    "vector_field",
 ]
 
 
