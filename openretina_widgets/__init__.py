@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
     from openretina_widgets.widgets.tuning_explorer import TuningExplorer
+    from openretina_widgets.widgets.vector_field_viewer import VectorFieldViewer
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ _HOME = {
     "Tutorial": "tutorials.notebook",
     "TutorialStepper": "tutorials.stepper",
     "VectorField": "insilico.receptive_fields.vector_field_result",
+    "VectorFieldViewer": "widgets.vector_field_viewer",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "experiments": "insilico.tuning_analyses",
@@ -109,6 +111,7 @@ __all__ = [
     "Tutorial",
     "TutorialStepper",
     "VectorField",
+    "VectorFieldViewer",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",

@@ -75,7 +75,7 @@ class TuningMap(SvgPlot):
         If the height is not positive.
     """
 
-    _esm = static_text("canvas.js", "svg_plot.js", "tuning_map.js")
+    _esm = static_text("canvas.js", "svg_plot.js", "map_parts.js", "tuning_map.js")
     _css = static_text("svg_plot.css", "tuning_map.css")
 
     _colours = traitlets.Bytes(colour.SEQUENTIAL.tobytes()).tag(sync=True)

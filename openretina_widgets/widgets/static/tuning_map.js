@@ -1,7 +1,7 @@
 // Responses to a grid of two parameters as coloured cells, one map a neuron, each with its bar.
 // Python decides numbers, limits, colours and words; this module draws them as SVG, which follows
 // the colours of the page, and tells Python which cell was chosen.
-// It follows the texts of canvas.js and svg_plot.js, which have what is not defined here.
+// It follows the texts of canvas.js, svg_plot.js and map_parts.js, which have what is not defined here.
 
 /**
  * `edges` has the two ends of each value's cell; a cell is `index along x * y.values.length + index
@@ -17,7 +17,6 @@
  */
 
 const MARGIN = { left: 66, right: 96, top: 28, bottom: 48 };
-const BAR = { gap: 16, width: 14, steps: 85 };
 const NARROW = 560; // CSS pixels, below which maps are one below the other
 const SMALL = 0.85; // height of one of several maps
 
@@ -83,35 +82,6 @@ function axesNodes(/** @type {Content} */ { x, y }, { right, up }, { left, top, 
   return nodes;
 }
 
-function barNodes(/** @type {ResponseMap} */ map, unit, colourOf, { left, top, side }) {
-  const spot = left + side + BAR.gap;
-  const nodes = [];
-  const step = side / BAR.steps;
-  for (let k = 0; k < BAR.steps; k++) {
-    nodes.push(draw("rect", {
-      x: at(spot), y: at(top + side - (k + 1) * step), width: BAR.width, height: at(step + 0.6),
-      fill: colourOf(Math.round(1 + (254 * k) / (BAR.steps - 1))),
-    }));
-  }
-  const frame = { x: at(spot), y: at(top), width: BAR.width, height: at(side) };
-  nodes.push(draw("rect", { class: "orw-map-frame", ...frame }));
-  const [low, high] = map.limits ?? [0, 1];
-  const up = (value) => top + side - ((value - low) / (high - low)) * side;
-  const ticks = map.limits ? [low, ...(low < 0 && high > 0 ? [0] : [(low + high) / 2]), high] : [];
-  for (const tick of spaced(ticks, up, () => 18)) {
-    nodes.push(text(tickWords(tick), { x: at(spot + BAR.width + 7), y: at(up(tick)), dy: "0.35em" }));
-  }
-  if (map.limits && map.baseline !== null) {
-    const d = `M${at(spot - 4)},${at(up(map.baseline))}h${BAR.width + 8}`;
-    nodes.push(draw("path", { class: "orw-map-halo", d }), draw("path", { class: "orw-map-grey", d }));
-  }
-  nodes.push(text(`response (${unit})`, {
-    class: "orw-map-label", "text-anchor": "middle",
-    transform: `translate(${at(spot + BAR.width + 58)},${at(top + side / 2)}) rotate(-90)`,
-  }));
-  return nodes;
-}
-
 /** A ring at grey, where both parameters are 0. */
 function greyNodes(scales, { left, top, side }) {
   const [cx, cy] = [scales.right(0), scales.up(0)];
@@ -124,7 +94,7 @@ function greyNodes(scales, { left, top, side }) {
 }
 
 /** An arrow in the middle of each cell that has a gradient; the longest is as long as a cell. */
-function arrowNodes(/** @type {Content} */ { x, y }, { slopes }, { right, up }) {
+function slopeNodes(/** @type {Content} */ { x, y }, { slopes }, { right, up }) {
   if (!slopes) return [];
   const longest = Math.max(...slopes.filter(Boolean).map(([a, b]) => Math.hypot(a, b)));
   if (!(longest > 0)) return [];
@@ -132,22 +102,12 @@ function arrowNodes(/** @type {Content} */ { x, y }, { slopes }, { right, up }) 
     ...y.edges.map(([a, b]) => up(a) - up(b))];
   const unit = (0.92 * Math.min(...sides)) / longest;
   const n = y.values.length;
-  let d = "";
-  slopes.forEach((slope, cell) => {
-    const size = slope ? unit * Math.hypot(...slope) : 0;
-    if (size < 1.5) return; // too short to have a direction
-    const [cx, cy] = [right(x.values[Math.floor(cell / n)]), up(y.values[cell % n])];
-    const [ux, uy] = [(slope[0] * unit) / size, (-slope[1] * unit) / size];
-    const [tipX, tipY] = [cx + (ux * size) / 2, cy + (uy * size) / 2];
-    const head = Math.min(8, 0.45 * size);
-    const wing = (side) => `L${at(tipX - head * (0.87 * ux + side * 0.5 * uy))},`
-      + at(tipY - head * (0.87 * uy - side * 0.5 * ux));
-    d += `M${at(cx - (ux * size) / 2)},${at(cy - (uy * size) / 2)}L${at(tipX)},${at(tipY)}`
-      + `${wing(1)}M${at(tipX)},${at(tipY)}${wing(-1)}`;
+  const arrows = slopes.flatMap((slope, cell) => {
+    if (!slope) return [];
+    const [dx, dy] = [unit * slope[0], -unit * slope[1]];
+    return [[right(x.values[Math.floor(cell / n)]) - dx / 2, up(y.values[cell % n]) - dy / 2, dx, dy]];
   });
-  return d ? [
-    draw("path", { class: "orw-map-arrow-halo", d }), draw("path", { class: "orw-map-arrow", d }),
-  ] : [];
+  return arrowNodes(arrows);
 }
 
 class MapView extends SvgPlot {
@@ -186,7 +146,7 @@ class MapView extends SvgPlot {
         }));
         nodes.push(draw("g", { class: "orw-map-one" },
           ...cells, ...axesNodes(content, scales, place), ...greyNodes(scales, place),
-          ...arrowNodes(content, map, scales), ...barNodes(map, unit, colourOf, place),
+          ...slopeNodes(content, map, scales), ...barNodes(map, `response (${unit})`, colourOf, place),
           text(map.name, { class: "orw-map-name", x: at(place.left), y: at(place.top - 10) }),
         ));
       });
