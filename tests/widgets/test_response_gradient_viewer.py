@@ -164,6 +164,19 @@ class _Grey(torch.nn.Module):
         return stimulus.mean((1, 3, 4))[..., None]
 
 
+def test_a_model_of_one_channel_that_comes_later_is_told_in_the_widget(
+    synthetic: RetinaModel,
+) -> None:
+    viewer = ResponseGradientViewer(synthetic)
+    viewer.model = RetinaModel(_Grey(), input_shape=(1, 4, 4))
+    with pytest.raises(ValueError, match="this one has 1: luminance"):
+        viewer.start()
+    assert viewer._status.kind == "failed"
+    viewer.model = synthetic
+    assert viewer._status.kind == "idle"
+    viewer.close()
+
+
 async def test_a_movie_that_does_not_fit_is_told_in_the_widget(synthetic: RetinaModel) -> None:
     viewer = ResponseGradientViewer(synthetic, stimulus=np.zeros((2, 50, 3, 3), np.float32))
     with pytest.raises(ValueError, match="stimulus: expected"):

@@ -257,6 +257,7 @@ class VectorField:
             axes.set_title(f"{neuron} {kind}".strip(), fontsize=9)
             first, second = self.axis_labels(column)
             axes.set(xlabel=first, ylabel=second)
+            axes.margins(0.2)  # for the arrows
             figure.colorbar(dots, ax=axes, label=f"response ({self.unit})")
         figure.suptitle(f"LSTA at {self.described}", fontsize=10)
         return figure

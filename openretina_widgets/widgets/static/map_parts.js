@@ -23,11 +23,13 @@ function barNodes(map, label, colourOf, { left, top, side }) {
   const up = (value) => top + side - ((value - low) / (high - low)) * side;
   const ticks = map.limits ? [low, ...(low < 0 && high > 0 ? [0] : [(low + high) / 2]), high] : [];
   for (const tick of spaced(ticks, up, () => 18)) {
-    nodes.push(text(tickWords(tick), { x: at(spot + BAR.width + 7), y: at(up(tick)), dy: "0.35em" }));
+    const place = { x: at(spot + BAR.width + 7), y: at(up(tick)), dy: "0.35em" };
+    nodes.push(text(tickWords(tick), place));
   }
   if (map.limits && map.baseline !== null) {
     const d = `M${at(spot - 4)},${at(up(map.baseline))}h${BAR.width + 8}`;
-    nodes.push(draw("path", { class: "orw-map-halo", d }), draw("path", { class: "orw-map-grey", d }));
+    const lines = ["orw-map-halo", "orw-map-grey"];
+    nodes.push(...lines.map((name) => draw("path", { class: name, d })));
   }
   nodes.push(text(label, {
     class: "orw-map-label", "text-anchor": "middle",
@@ -36,7 +38,7 @@ function barNodes(map, label, colourOf, { left, top, side }) {
   return nodes;
 }
 
-/** Arrows, each with its tail and how far it goes (px); one too short to have a direction is none. */
+/** Arrows, each with its tail and how far it goes (px); one too short for a direction is none. */
 function arrowNodes(/** @type {[number, number, number, number][]} */ arrows) {
   let d = "";
   for (const [x, y, dx, dy] of arrows) {

@@ -1,7 +1,8 @@
 // Responses to a grid of two parameters as coloured cells, one map a neuron, each with its bar.
 // Python decides numbers, limits, colours and words; this module draws them as SVG, which follows
 // the colours of the page, and tells Python which cell was chosen.
-// It follows the texts of canvas.js, svg_plot.js and map_parts.js, which have what is not defined here.
+// It follows the texts of canvas.js, svg_plot.js and map_parts.js, which have what is not defined
+// here.
 
 /**
  * `edges` has the two ends of each value's cell; a cell is `index along x * y.values.length + index
@@ -105,7 +106,8 @@ function slopeNodes(/** @type {Content} */ { x, y }, { slopes }, { right, up }) 
   const arrows = slopes.flatMap((slope, cell) => {
     if (!slope) return [];
     const [dx, dy] = [unit * slope[0], -unit * slope[1]];
-    return [[right(x.values[Math.floor(cell / n)]) - dx / 2, up(y.values[cell % n]) - dy / 2, dx, dy]];
+    const [cx, cy] = [right(x.values[Math.floor(cell / n)]), up(y.values[cell % n])];
+    return [[cx - dx / 2, cy - dy / 2, dx, dy]];
   });
   return arrowNodes(arrows);
 }
@@ -146,7 +148,8 @@ class MapView extends SvgPlot {
         }));
         nodes.push(draw("g", { class: "orw-map-one" },
           ...cells, ...axesNodes(content, scales, place), ...greyNodes(scales, place),
-          ...slopeNodes(content, map, scales), ...barNodes(map, `response (${unit})`, colourOf, place),
+          ...slopeNodes(content, map, scales),
+          ...barNodes(map, `response (${unit})`, colourOf, place),
           text(map.name, { class: "orw-map-name", x: at(place.left), y: at(place.top - 10) }),
         ));
       });

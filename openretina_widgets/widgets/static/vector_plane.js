@@ -51,7 +51,8 @@ class PlaneView extends SvgPlot {
     })));
     if (longest > 0) {
       const unit = (REACH * side) / longest;
-      nodes.push(...arrowNodes(points.map(({ u, v }, k) => [...this.places[k], unit * u, -unit * v])));
+      const arrows = points.map(({ u, v }, k) => [...this.places[k], unit * u, -unit * v]);
+      nodes.push(...arrowNodes(arrows));
     }
     this.guide = draw("g");
     this.redraw(width, height, [...nodes, this.guide]);
@@ -60,7 +61,8 @@ class PlaneView extends SvgPlot {
   axes({ left, top, side }, right, up) {
     const { x, y } = this.content;
     const bottom = top + side;
-    const nodes = [draw("rect", { class: "orw-map-frame", x: left, y: top, width: side, height: side })];
+    const frame = { x: left, y: top, width: side, height: side };
+    const nodes = [draw("rect", { class: "orw-map-frame", ...frame })];
     const inside = (axis) => axis.ticks.filter((tick) => tick >= axis.low && tick <= axis.high);
     for (const tick of spaced(inside(x), right, (v) => 7.2 * tickWords(v).length + 8)) {
       const spot = at(right(tick));
@@ -90,7 +92,7 @@ class PlaneView extends SvgPlot {
     const guides = [[this.hovered, "orw-map-hovered"], [chosen, "orw-map-chosen"]];
     this.guide?.replaceChildren(...guides.filter(([k]) => this.places[k]).flatMap(([k, name]) => {
       const ring = { cx: at(this.places[k][0]), cy: at(this.places[k][1]), r: RADIUS + 4 };
-      return [draw("circle", { class: "orw-map-halo", ...ring }), draw("circle", { class: name, ...ring })];
+      return ["orw-map-halo", name].map((kind) => draw("circle", { class: kind, ...ring }));
     }));
     say(this.readout, this.inWords(this.hovered ?? chosen));
   }
