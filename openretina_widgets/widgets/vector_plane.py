@@ -26,7 +26,7 @@ _EMPTY: dict[str, Any] = {
     "note": "",
     "words": "",
 }
-_ROOM = 0.14  # beyond the outermost points, for their arrows
+_ROOM = 0.22  # beyond the outermost points, for their arrows
 
 
 class VectorPlane(SvgPlot):
@@ -123,7 +123,7 @@ class VectorPlane(SvgPlot):
                 "label": label,
                 "low": float(middle - half),
                 "high": float(middle + half),
-                "ticks": round_ticks(float(middle - half), float(middle + half), 5),
+                "ticks": round_ticks(float(middle - half), float(middle + half), 9),
             }
             for label, middle in zip(labels, (low + high) / 2, strict=True)
         ]

@@ -14,7 +14,7 @@
  */
 
 const MARGIN = { left: 66, right: 96, top: 14, bottom: 48 };
-const REACH = 0.2; // length of the longest arrow, as a share of the plot
+const REACH = 0.15; // length of the longest arrow, as a share of the plot
 const RADIUS = 7;
 const NEAR = 16; // CSS pixels from a point that choose it
 
