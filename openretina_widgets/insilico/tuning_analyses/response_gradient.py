@@ -436,7 +436,7 @@ class _Answer:
                 return torch.stack(both, dim=2)
             except torch.cuda.OutOfMemoryError:
                 raise
-            except RuntimeError:  # an operation without a second derivative, such as grid_sample
+            except RuntimeError:  # an operation without a second derivative
                 self._twice = False
                 self.notes = (
                     "an operation of the model has no second derivative: each neuron took a "

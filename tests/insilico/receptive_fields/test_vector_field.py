@@ -17,7 +17,7 @@ from openretina_widgets.insilico.receptive_fields import (
     vector_field,
     vector_field_steps,
 )
-from openretina_widgets.models import RetinaModel
+from openretina_widgets.models import RetinaModel, load_model
 from openretina_widgets.models.synthetic import load_synthetic
 from tests.insilico.modules import linear_model
 
@@ -71,6 +71,16 @@ def test_on_off_cells_flip_with_the_contrast_that_they_see(
         low, high = measure.limits
         known = measure.values[measure.defined]
         assert ((known >= low) & (known <= high)).all()
+
+
+def test_a_trained_model_flips_where_what_it_was_trained_on_does() -> None:
+    model = load_model("trained")
+    cells = [model.neurons_of(name)[0] for name in ("ON-OFF", "linear control")]
+    indices = vector_field(model, neurons=cells).indices()
+    flips, stays = indices["flipped_share"].values
+    assert flips >= 0.2
+    assert stays == 0.0
+    assert indices["mean_cosine"].values[1] > 0.95 > indices["mean_cosine"].values[0]
 
 
 def test_finite_differences_agree() -> None:

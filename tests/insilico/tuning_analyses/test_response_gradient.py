@@ -193,6 +193,44 @@ def test_a_model_without_second_derivative_gives_the_same(synthetic: RetinaModel
     assert twice.notes == ()
 
 
+class _Sampled(torch.nn.Module):
+    """Two neurons that look at a place between pixels, as OpenRetina's point readout does."""
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        batch, channels, frames, height, width = stimulus.shape
+        images = stimulus.movedim(1, 2).reshape(batch * frames, channels, height, width)
+        places = torch.tensor([[[[0.3, -0.2], [-0.55, 0.4]]]], dtype=stimulus.dtype)
+        seen = torch.nn.functional.grid_sample(
+            images, places.expand(len(images), -1, -1, -1), align_corners=True
+        )
+        green, uv = seen.reshape(batch, frames, channels, 2).unbind(2)
+        return torch.nn.functional.softplus(green - 2 * uv)
+
+
+def test_a_readout_at_points_has_its_gradient() -> None:
+    model = RetinaModel(_Sampled(), input_shape=(CHANNELS, HEIGHT, WIDTH))
+    found = response_gradient(model, random_movie(), green=COARSE, uv=COARSE)
+    step = 1e-2
+    for channel, name in enumerate(("green", "uv")):
+        there = {"green": [0.5], "uv": [-0.5]}
+        moved = []
+        for sign in (-1, 1):
+            nudged = there | {name: [there[name][0] + sign * step]}
+            moved.append(response_gradient(model, random_movie(), **nudged).responses)
+        slope = (moved[1] - moved[0])[0, 0] / (2 * step)
+        assert np.abs(slope).min() > 1e-2
+        assert found.gradients[3, 1, :, channel] == pytest.approx(slope, rel=1e-2, abs=1e-3)
+
+
+def test_a_trained_model_has_the_opponent_cell_of_what_it_was_trained_on() -> None:
+    model = orw.load_model("trained")
+    cell = model.neurons_of("colour opponent")[0]
+    found = response_gradient(model, neurons=cell, green=[-1, 0, 1], uv=[-1, 0, 1])
+    assert found.notes == ()
+    direction = found.indices()["contrast_direction"].values[0]
+    assert direction == pytest.approx(135, abs=10)
+
+
 def test_batches_change_nothing_and_are_few(synthetic: RetinaModel) -> None:
     settings = {"neurons": [0, 24, 70], "green": COARSE, "uv": COARSE}
     steps = list(response_gradient_steps(synthetic, **settings))  # type: ignore[arg-type]
