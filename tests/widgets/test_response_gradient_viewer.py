@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets import export
 from openretina_widgets.insilico.tuning_analyses import ResponseGradient, response_gradient
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.models.retina_model import RetinaModel
@@ -119,6 +120,7 @@ async def test_it_is_saved_as_a_picture_and_as_data(synthetic: RetinaModel, tmp_
     result = await viewer.start()
     data = viewer.export(tmp_path / "gradient.npz")
     np.testing.assert_array_equal(ResponseGradient.load(data).gradients, result.gradients)
+    assert isinstance(export.from_archive(data), ResponseGradient)
     with pytest.raises(FileExistsError):
         viewer.export(data)
     pytest.importorskip("matplotlib")

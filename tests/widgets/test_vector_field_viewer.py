@@ -11,6 +11,7 @@ import pytest
 import traitlets
 
 import openretina_widgets as orw
+from openretina_widgets import export
 from openretina_widgets.drawing import colour
 from openretina_widgets.insilico.receptive_fields import VectorField, vector_field
 from openretina_widgets.models.retina_model import RetinaModel
@@ -103,6 +104,7 @@ async def test_images_of_ones_own_by_name(synthetic: RetinaModel, tmp_path: Path
     assert viewer._seed.disabled  # it is that of noise
     data = viewer.export(tmp_path / "field.npz")
     np.testing.assert_array_equal(VectorField.load(data).lsta, result.lsta)
+    assert isinstance(export.from_archive(data), VectorField)
     pytest.importorskip("matplotlib")
     assert viewer.export(tmp_path / "field.png", dpi=50).read_bytes().startswith(b"\x89PNG")
     viewer._images.value = "small"
