@@ -72,7 +72,7 @@ def test_points_and_arrows_lie_where_they_should(page: BarePage) -> None:
         for arrow in d.split("M")[1:]
     ][::2]
     assert len(ends) == 3  # the last image has no gradient
-    assert [end[0].tolist() for end in ends] == pytest.approx(places[:3].tolist(), abs=0.2)
+    assert np.array([end[0] for end in ends]) == pytest.approx(places[:3], abs=0.2)
     runs = np.array([end[1] - end[0] for end in ends])
     longest = -runs[0, 0]
     assert longest > 20
