@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
     from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
     from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+    from openretina_widgets.insilico.receptive_fields.vector_field import vector_field
+    from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
     from openretina_widgets.insilico.stimulus_optimization.discriminative import (
         most_discriminative_stimuli,
     )
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+    from openretina_widgets.insilico.tuning_analyses.response_gradient import response_gradient
+    from openretina_widgets.insilico.tuning_analyses.response_gradient_result import (
+        ResponseGradient,
+    )
     from openretina_widgets.insilico.tuning_analyses.sessions import sweep_sessions
     from openretina_widgets.insilico.tuning_analyses.sweep import sweep
     from openretina_widgets.jobs import Job
@@ -37,11 +43,13 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.neuron_picker import NeuronPicker
     from openretina_widgets.widgets.population_explorer import PopulationExplorer
     from openretina_widgets.widgets.receptive_field_viewer import ReceptiveFieldViewer
+    from openretina_widgets.widgets.response_gradient_viewer import ResponseGradientViewer
     from openretina_widgets.widgets.retina_lab import RetinaLab
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
     from openretina_widgets.widgets.tuning_explorer import TuningExplorer
+    from openretina_widgets.widgets.vector_field_viewer import VectorFieldViewer
 
 __version__ = "0.1.0"
 
@@ -55,6 +63,8 @@ _HOME = {
     "Prediction": "tutorials.prediction",
     "ReceptiveFieldViewer": "widgets.receptive_field_viewer",
     "ReceptiveFields": "insilico.receptive_fields.result",
+    "ResponseGradient": "insilico.tuning_analyses.response_gradient_result",
+    "ResponseGradientViewer": "widgets.response_gradient_viewer",
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "SelectivityTable": "insilico.population",
@@ -65,6 +75,8 @@ _HOME = {
     "TuningExplorer": "widgets.tuning_explorer",
     "Tutorial": "tutorials.notebook",
     "TutorialStepper": "tutorials.stepper",
+    "VectorField": "insilico.receptive_fields.vector_field_result",
+    "VectorFieldViewer": "widgets.vector_field_viewer",
     "compare_receptive_fields": "insilico.comparison",
     "compare_tuning": "insilico.comparison",
     "diverse_stimuli": "insilico.stimulus_optimization.diverse",
@@ -75,10 +87,12 @@ _HOME = {
     "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "receptive_fields": "insilico.receptive_fields.estimation",
+    "response_gradient": "insilico.tuning_analyses.response_gradient",
     "selectivity_table": "insilico.population",
     "sparse_stimuli": "insilico.stimulus_optimization.sparse",
     "sweep": "insilico.tuning_analyses.sweep",
     "sweep_sessions": "insilico.tuning_analyses.sessions",
+    "vector_field": "insilico.receptive_fields.vector_field",
 }
 _SUBPACKAGES = ("data_io", "export", "insilico", "jobs", "models", "tutorials", "widgets")
 
@@ -92,6 +106,8 @@ __all__ = [
     "Prediction",
     "ReceptiveFieldViewer",
     "ReceptiveFields",
+    "ResponseGradient",
+    "ResponseGradientViewer",
     "RetinaLab",
     "RetinaModel",
     "SelectivityTable",
@@ -102,6 +118,8 @@ __all__ = [
     "TuningExplorer",
     "Tutorial",
     "TutorialStepper",
+    "VectorField",
+    "VectorFieldViewer",
     "__version__",
     "compare_receptive_fields",
     "compare_tuning",
@@ -113,10 +131,12 @@ __all__ = [
     "optimize_layer",
     "optimize_neurons",
     "receptive_fields",
+    "response_gradient",
     "selectivity_table",
     "sparse_stimuli",
     "sweep",
     "sweep_sessions",
+    "vector_field",
 ]
 
 

@@ -12,11 +12,14 @@ from openretina_widgets.export.image import to_image
 from openretina_widgets.export.movie import to_movie
 from openretina_widgets.export.notebook import to_notebook
 from openretina_widgets.export.page import to_page
+from openretina_widgets.export.plotted import PLOTTED_SUFFIXES, save_plotted
 
 __all__ = [
+    "PLOTTED_SUFFIXES",
     "SUFFIXES",
     "from_archive",
     "save",
+    "save_plotted",
     "to_archive",
     "to_image",
     "to_movie",

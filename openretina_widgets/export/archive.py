@@ -13,6 +13,8 @@ from typing import Any
 from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.export.results import KINDS, Result, Results, kind_of, session_of
 from openretina_widgets.insilico.archive import read_archive
+from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
+from openretina_widgets.insilico.tuning_analyses.response_gradient_result import ResponseGradient
 
 _FORMAT = 1
 _INDEX = "session.json"
@@ -22,6 +24,11 @@ _OF_FILE = {
     "ReceptiveFields": "receptive_fields",
     "selectivity table": "selectivity_table",
     "shown stimulus": "shown_stimulus",
+}
+# Saved by themselves, not as a part of a session.
+_ALONE: dict[str, type[ResponseGradient | VectorField]] = {
+    "response gradient": ResponseGradient,
+    "vector field": VectorField,
 }
 
 
@@ -71,13 +78,17 @@ def to_archive(results: Results, path: str | os.PathLike[str], *, overwrite: boo
     return target
 
 
-def from_archive(path: str | os.PathLike[str]) -> Result | dict[str, Result]:
+def from_archive(
+    path: str | os.PathLike[str],
+) -> Result | ResponseGradient | VectorField | dict[str, Result]:
     """Read what `to_archive`, or the ``save`` of a result, wrote.
 
     Returns
     -------
-    OptimizationResult, TuningCurves, ReceptiveFields, SelectivityTable, ShownStimulus or dict
-        The result of an ``.npz`` file; results by name of a ``.zip`` file.
+    a result or dict
+        The result of an ``.npz`` file: `OptimizationResult`, `TuningCurves`, `ReceptiveFields`,
+        `SelectivityTable`, `ShownStimulus`, `ResponseGradient` or `VectorField`; results by name
+        of a ``.zip`` file.
 
     Raises
     ------
@@ -91,6 +102,8 @@ def from_archive(path: str | os.PathLike[str]) -> Result | dict[str, Result]:
         kind = read_archive(
             source, lambda words, arrays: str(words.get("kind", "optimization result"))
         )
+        if kind in _ALONE:
+            return _ALONE[kind].load(source)
         if kind not in _OF_FILE:
             raise ValueError(f"path: {str(source)!r} holds an unknown kind of result, {kind!r}")
         return KINDS[_OF_FILE[kind]].load(source)

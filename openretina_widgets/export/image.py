@@ -60,7 +60,11 @@ def to_image(
         If an argument does not fit, or `path` cannot be written; the message says why.
     """
     target = check_path(path, (".png", ".svg"), overwrite=overwrite)
-    figure = _figure(only(results), element, neurons)
+    return write_figure(_figure(only(results), element, neurons), target, dpi=dpi)
+
+
+def write_figure(figure: Any, target: Path, *, dpi: float = 150.0) -> Path:
+    """Write a figure under a name that was checked, ``.png`` or ``.svg``; return it."""
     kind = target.suffix.lower()[1:]
     # Without a date, and with names of parts that are no random ones, the same result gives the
     # same file.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import ipywidgets as ipw
 
-from openretina_widgets.export import SUFFIXES, save
+from openretina_widgets.export import PLOTTED_SUFFIXES, SUFFIXES, save, save_plotted
 from openretina_widgets.export.results import Results
 
 _FAILURES = (OSError, ValueError, TypeError, RuntimeError, ImportError)
@@ -65,6 +65,48 @@ class Exportable:
             If it cannot be written; the message says why.
         """
         return save(self.exported, path, overwrite=overwrite, **settings)
+
+
+class PlottedExport(Exportable):
+    """A widget whose result draws and saves itself: a picture of the chosen neurons, or data."""
+
+    export_formats: ClassVar[Mapping[str, str]] = PLOTTED_SUFFIXES
+
+    def export(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
+    ) -> Path:
+        """Save the result in the format that the suffix of the path names.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.png``, ``.svg`` or ``.npz``.
+        overwrite
+            Whether a file that is there may be replaced.
+        **settings
+            ``neurons`` and ``dpi``, see `openretina_widgets.export.save_plotted`; the neurons that
+            are chosen when they are not given.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no result yet.
+        TypeError, ValueError, OSError, ImportError
+            If it cannot be written; the message says why.
+        """
+        result: Any = self.exported
+        chosen = [neuron for neuron in self._chosen_neurons if neuron in result.neurons]
+        settings = {"neurons": chosen or None} | settings
+        return save_plotted(result, path, overwrite=overwrite, **settings)
+
+    @property
+    def _chosen_neurons(self) -> tuple[int, ...]:
+        raise NotImplementedError
 
 
 class ExportMenu(ipw.HBox):

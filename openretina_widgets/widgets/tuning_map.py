@@ -33,11 +33,15 @@ class ResponseMap:
         ``(x, y)``, one for each place of the two axes; NaN where it is not known (yet).
     baseline
         Response to grey; NaN or None where it was not measured.
+    gradient
+        ``(x, y, 2)``: derivatives of the response with respect to both parameters, drawn as
+        arrows; NaN where it is not known. None for no arrows.
     """
 
     name: str
     values: np.ndarray
     baseline: float | None = None
+    gradient: np.ndarray | None = None
 
 
 class TuningMap(SvgPlot):
@@ -45,7 +49,8 @@ class TuningMap(SvgPlot):
 
     Each neuron has a colour bar of its own, whose ends only ever grow, by round numbers, until
     `prepare`. A ring marks grey, where both parameters are 0, and a line on the bar the response to
-    it. A click on a cell, or the arrow keys, choose a condition that has a response.
+    it. A gradient is drawn as an arrow in each cell, the longest of a neuron as long as a cell. A
+    click on a cell, or the arrow keys, choose a condition that has a response.
 
     Parameters
     ----------
@@ -70,7 +75,7 @@ class TuningMap(SvgPlot):
         If the height is not positive.
     """
 
-    _esm = static_text("canvas.js", "svg_plot.js", "tuning_map.js")
+    _esm = static_text("canvas.js", "svg_plot.js", "map_parts.js", "tuning_map.js")
     _css = static_text("svg_plot.css", "tuning_map.css")
 
     _colours = traitlets.Bytes(colour.SEQUENTIAL.tobytes()).tag(sync=True)
@@ -182,6 +187,11 @@ class TuningMap(SvgPlot):
                     f"maps: {one.name!r} has values of shape {np.shape(one.values)}, expected "
                     f"({len(x)}, {len(y)}) for {self._labels[0]} and {self._labels[1]}"
                 )
+            if one.gradient is not None and np.shape(one.gradient) != (len(x), len(y), 2):
+                raise ValueError(
+                    f"maps: {one.name!r} has gradients of shape {np.shape(one.gradient)}, expected "
+                    f"({len(x)}, {len(y)}, 2)"
+                )
         self._change(
             maps=[self._encoded(one) for one in maps],
             note=f"{_note(x, y, len(maps))} {note}".strip(),
@@ -221,6 +231,7 @@ class TuningMap(SvgPlot):
             "levels": colour.quantise(values, limits or (0.0, 1.0)).ravel().tolist(),
             "limits": limits,
             "baseline": baseline,
+            "slopes": None if one.gradient is None else _pairs(one.gradient),
         }
 
     def _in_words(self, maps: Sequence[ResponseMap]) -> str:
@@ -239,9 +250,19 @@ class TuningMap(SvgPlot):
             text += f"{upwards} {y.values[j]:g}"
             if (baseline := number(one.baseline)) is not None:
                 text += f", {baseline:.3g} at grey"
+            if one.gradient is not None and np.isfinite(one.gradient).any():
+                size = np.linalg.norm(one.gradient, axis=2)
+                i, j = np.unravel_index(int(np.nanargmax(size)), size.shape)
+                slope = ", ".join(f"{part:.3g}" for part in one.gradient[i, j])
+                text += f", steepest at {x.values[i]:g}, {y.values[j]:g} with gradient ({slope})"
             parts.append(text)
         words = f"response against {across} to the right and {upwards} upwards. "
         return (words + "; ".join(parts)).replace("-", "−")
+
+
+def _pairs(gradient: np.ndarray) -> list[list[float] | None]:
+    flat = np.asarray(gradient, dtype=float).reshape(-1, 2)
+    return [pair.tolist() if np.isfinite(pair).all() else None for pair in flat]
 
 
 def _note(x: Axis, y: Axis, n_maps: int) -> str:

@@ -151,3 +151,38 @@ def test_names_are_text_and_views_leave_nothing(page: BarePage) -> None:
     left = page.evaluate("() => [bare.frames.size, Object.values(bare.models)[0].listeners.length]")
     assert left == [0, 0]
     plot.close()
+
+
+def test_arrows_have_the_direction_and_the_length_of_the_gradient(page: BarePage) -> None:
+    slopes = np.zeros((3, 3, 2))
+    slopes[0, 0], slopes[2, 1], slopes[1, 2] = (0.0, 2.0), (-1.0, 0.0), (np.nan, np.nan)
+    plot = plain(TuningMap, title="Gradient")
+    plot.prepare(GREEN, UV, names="a")
+    plot.draw([ResponseMap("a", VALUES, 1.0, slopes)])
+    view = page.show(plot)
+    page.settle()
+    d = page.evaluate(
+        "view => document.querySelector(`${view} .orw-map-arrow`).getAttribute('d')", view
+    )
+    # Each arrow: tail, tip, one wing; tip, the other wing. Those without length are not drawn.
+    ends = [
+        np.array([point.split(",") for point in arrow.split("L")], dtype=float)
+        for arrow in d.split("M")[1:]
+    ]
+    assert len(ends) == 4
+    found = cells(page, view)
+    up, left = ends[0], ends[2]
+    assert up[:2].mean(axis=0) == pytest.approx([found[0]["x"], found[0]["y"]], abs=1)
+    assert left[:2].mean(axis=0) == pytest.approx([found[7]["x"], found[7]["y"]], abs=1)
+    rise, across = up[1] - up[0], left[1] - left[0]
+    side = found[3]["x"] - found[0]["x"]
+    assert rise == pytest.approx([0, -0.92 * side], abs=0.5)  # UV upwards
+    assert across == pytest.approx([-0.46 * side, 0], abs=0.5)
+    click(page, view, found[0])  # an arrow is in nobody's way
+    assert plot.clicked == 0
+    readout = page.text(f"{view} .orw-map-readout")
+    assert readout.endswith("a: 0, gradient (0, 2)")
+    plot.draw([ResponseMap("a", VALUES, 1.0)])
+    page.settle()
+    assert page.evaluate("v => document.querySelectorAll(`${v} .orw-map-arrow`).length", view) == 0
+    plot.close()

@@ -11,6 +11,12 @@ from openretina_widgets.insilico.receptive_fields.mosaic import Mosaic, mosaics
 from openretina_widgets.insilico.receptive_fields.plotting import ellipses
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.sta import spike_triggered_average
+from openretina_widgets.insilico.receptive_fields.vector_field import (
+    VectorFieldStep,
+    vector_field,
+    vector_field_steps,
+)
+from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
 from openretina_widgets.insilico.receptive_fields.visualize import visualize_receptive_fields
 
 __all__ = [
@@ -18,6 +24,8 @@ __all__ = [
     "Mosaic",
     "ReceptiveFields",
     "SpatialFit",
+    "VectorField",
+    "VectorFieldStep",
     "centres",
     "ellipses",
     "fit_spatial",
@@ -26,5 +34,7 @@ __all__ = [
     "receptive_field_steps",
     "receptive_fields",
     "spike_triggered_average",
+    "vector_field",
+    "vector_field_steps",
     "visualize_receptive_fields",
 ]

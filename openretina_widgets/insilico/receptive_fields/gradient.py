@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
 
 import torch
 
@@ -23,6 +24,7 @@ def neuron_gradients(
     *,
     data_key: str | None = None,
     memory_mb: float = MEMORY_MB,
+    answer: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
     """Yield the gradient of the last response to each movie, for groups of neurons.
 
@@ -43,6 +45,9 @@ def neuron_gradients(
     memory_mb
         Bounds what a group needs (MiB), from what the first forward pass was measured to keep. A
         group has at least one neuron.
+    answer
+        Another response ``(movie, neuron of the session)`` than the last one, computed by the
+        model from `movies`, which are then whatever `answer` takes, one row each.
 
     Yields
     ------
@@ -57,13 +62,18 @@ def neuron_gradients(
     session = model.session(data_key)
     rest = list(neurons)
     batched = True
+
+    def last(stimulus: torch.Tensor) -> torch.Tensor:
+        return model(stimulus, session)[:, -1]
+
+    ask = last if answer is None else answer
     with frozen(model), full_float32(movies.device), model.prepared(movies.shape[2], session):
         while rest:
             with memory_in_words(len(movies), movies.device), torch.enable_grad():
                 stimulus = movies.detach().clone().requires_grad_(True)
-                kept = _KeptBytes()
+                kept = KeptBytes()
                 with kept:
-                    response = model(stimulus, session)[:, -1]
+                    response = ask(stimulus)
                 group = rest[: max(1, int(budget / max(1, kept.total + _bytes(movies))))]
                 chosen = response[:, group]
                 if not chosen.requires_grad:  # a constant answer
@@ -71,9 +81,9 @@ def neuron_gradients(
                 elif batched:
                     found = _batched(chosen.sum(0), stimulus)
                     batched = found is not None
-                    gradient = _of_copies(model, movies, group, session) if found is None else found
+                    gradient = _of_copies(ask, movies, group) if found is None else found
                 else:
-                    gradient = _of_copies(model, movies, group, session)
+                    gradient = _of_copies(ask, movies, group)
             yield group, chosen.detach().T, gradient
             rest = rest[len(group) :]
 
@@ -93,19 +103,19 @@ def _batched(response: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor | N
 
 
 def _of_copies(
-    model: RetinaModel, movies: torch.Tensor, group: Sequence[int], session: str
+    answer: Callable[[torch.Tensor], torch.Tensor], movies: torch.Tensor, group: Sequence[int]
 ) -> torch.Tensor:
     """Return the gradients from a batch in which each neuron has movies of its own."""
     n = len(group)
-    stimulus = movies.detach().repeat(n, 1, 1, 1, 1).requires_grad_(True)
-    response = model(stimulus, session)[:, -1, list(group)].unflatten(0, (n, len(movies)))
+    stimulus = movies.detach().repeat(n, *[1] * (movies.ndim - 1)).requires_grad_(True)
+    response = answer(stimulus)[:, list(group)].unflatten(0, (n, len(movies)))
     own = torch.diagonal(response, dim1=0, dim2=2).sum()
     (gradient,) = torch.autograd.grad(own, stimulus)
     return gradient.unflatten(0, (n, len(movies)))
 
 
-class _KeptBytes:
-    """Counts what a forward pass keeps for the backward pass."""
+class KeptBytes:
+    """Counts the bytes that a forward pass keeps for the backward pass, in `total`."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -119,8 +129,9 @@ class _KeptBytes:
             self.total += storage.nbytes()
         return tensor
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._hooks.__enter__()
+        return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._hooks.__exit__(*exc_info)

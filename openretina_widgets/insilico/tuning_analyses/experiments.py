@@ -425,10 +425,10 @@ def standard(name: str, model: Any) -> Experiment:
         "temporal_frequency": lambda: temporal_frequency(_temporal_frequencies(screen)),
         "contrast": contrast_response,
         "size": lambda: size_tuning(_diameters(screen)),
-        "flash": lambda: flash(diameter=_spot(screen)),
+        "flash": lambda: flash(diameter=spot_diameter(screen)),
         "chirp": chirp,
         "moving_bar": lambda: moving_bar(
-            width=screen.length(min(screen.height, screen.width)), length=_spot(screen)
+            width=screen.length(min(screen.height, screen.width)), length=spot_diameter(screen)
         ),
         "chromatic": chromatic,
     }
@@ -455,7 +455,8 @@ def _diameters(screen: Screen) -> np.ndarray:
     return np.array([screen.length(value) for value in pixels])
 
 
-def _spot(screen: Screen) -> float:
+def spot_diameter(screen: Screen) -> float:
+    """Return the diameter of a spot that covers a receptive field centre, in the screen's unit."""
     third = screen.length(min(screen.height, screen.width) / 3)
     shorter = screen.length(min(screen.height, screen.width))
     return third if screen.pixel_size_um is None or shorter < _SPOT_UM else _SPOT_UM

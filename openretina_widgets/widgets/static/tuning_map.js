@@ -1,14 +1,16 @@
 // Responses to a grid of two parameters as coloured cells, one map a neuron, each with its bar.
 // Python decides numbers, limits, colours and words; this module draws them as SVG, which follows
 // the colours of the page, and tells Python which cell was chosen.
-// It follows the texts of canvas.js and svg_plot.js, which have what is not defined here.
+// It follows the texts of canvas.js, svg_plot.js and map_parts.js, which have what is not defined
+// here.
 
 /**
  * `edges` has the two ends of each value's cell; a cell is `index along x * y.values.length + index
  * along y`. Level 0 is a cell without response; null limits are those of a map without any.
  * @typedef {{label: string, colour: string, values: number[], edges: [number, number][]}} Axis
  * @typedef {{name: string, values: (number|null)[], levels: number[],
- *   limits: [number, number] | null, baseline: number | null}} ResponseMap
+ *   limits: [number, number] | null, baseline: number | null,
+ *   slopes: ([number, number] | null)[] | null}} ResponseMap
  * @typedef {{version: number, x: Axis, y: Axis, unit: string, maps: ResponseMap[], note: string,
  *   words: string}} Content
  * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
@@ -16,7 +18,6 @@
  */
 
 const MARGIN = { left: 66, right: 96, top: 28, bottom: 48 };
-const BAR = { gap: 16, width: 14, steps: 85 };
 const NARROW = 560; // CSS pixels, below which maps are one below the other
 const SMALL = 0.85; // height of one of several maps
 
@@ -82,35 +83,6 @@ function axesNodes(/** @type {Content} */ { x, y }, { right, up }, { left, top, 
   return nodes;
 }
 
-function barNodes(/** @type {ResponseMap} */ map, unit, colourOf, { left, top, side }) {
-  const spot = left + side + BAR.gap;
-  const nodes = [];
-  const step = side / BAR.steps;
-  for (let k = 0; k < BAR.steps; k++) {
-    nodes.push(draw("rect", {
-      x: at(spot), y: at(top + side - (k + 1) * step), width: BAR.width, height: at(step + 0.6),
-      fill: colourOf(Math.round(1 + (254 * k) / (BAR.steps - 1))),
-    }));
-  }
-  const frame = { x: at(spot), y: at(top), width: BAR.width, height: at(side) };
-  nodes.push(draw("rect", { class: "orw-map-frame", ...frame }));
-  const [low, high] = map.limits ?? [0, 1];
-  const up = (value) => top + side - ((value - low) / (high - low)) * side;
-  const ticks = map.limits ? [low, ...(low < 0 && high > 0 ? [0] : [(low + high) / 2]), high] : [];
-  for (const tick of spaced(ticks, up, () => 18)) {
-    nodes.push(text(tickWords(tick), { x: at(spot + BAR.width + 7), y: at(up(tick)), dy: "0.35em" }));
-  }
-  if (map.limits && map.baseline !== null) {
-    const d = `M${at(spot - 4)},${at(up(map.baseline))}h${BAR.width + 8}`;
-    nodes.push(draw("path", { class: "orw-map-halo", d }), draw("path", { class: "orw-map-grey", d }));
-  }
-  nodes.push(text(`response (${unit})`, {
-    class: "orw-map-label", "text-anchor": "middle",
-    transform: `translate(${at(spot + BAR.width + 58)},${at(top + side / 2)}) rotate(-90)`,
-  }));
-  return nodes;
-}
-
 /** A ring at grey, where both parameters are 0. */
 function greyNodes(scales, { left, top, side }) {
   const [cx, cy] = [scales.right(0), scales.up(0)];
@@ -120,6 +92,24 @@ function greyNodes(scales, { left, top, side }) {
     draw("circle", { class: "orw-map-halo", ...ring }),
     draw("circle", { class: "orw-map-grey", ...ring }),
   ];
+}
+
+/** An arrow in the middle of each cell that has a gradient; the longest is as long as a cell. */
+function slopeNodes(/** @type {Content} */ { x, y }, { slopes }, { right, up }) {
+  if (!slopes) return [];
+  const longest = Math.max(...slopes.filter(Boolean).map(([a, b]) => Math.hypot(a, b)));
+  if (!(longest > 0)) return [];
+  const sides = [...x.edges.map(([a, b]) => right(b) - right(a)),
+    ...y.edges.map(([a, b]) => up(a) - up(b))];
+  const unit = (0.92 * Math.min(...sides)) / longest;
+  const n = y.values.length;
+  const arrows = slopes.flatMap((slope, cell) => {
+    if (!slope) return [];
+    const [dx, dy] = [unit * slope[0], -unit * slope[1]];
+    const [cx, cy] = [right(x.values[Math.floor(cell / n)]), up(y.values[cell % n])];
+    return [[cx - dx / 2, cy - dy / 2, dx, dy]];
+  });
+  return arrowNodes(arrows);
 }
 
 class MapView extends SvgPlot {
@@ -158,7 +148,8 @@ class MapView extends SvgPlot {
         }));
         nodes.push(draw("g", { class: "orw-map-one" },
           ...cells, ...axesNodes(content, scales, place), ...greyNodes(scales, place),
-          ...barNodes(map, unit, colourOf, place),
+          ...slopeNodes(content, map, scales),
+          ...barNodes(map, `response (${unit})`, colourOf, place),
           text(map.name, { class: "orw-map-name", x: at(place.left), y: at(place.top - 10) }),
         ));
       });
@@ -190,7 +181,11 @@ class MapView extends SvgPlot {
     }
     const n = y.values.length;
     const found = maps.filter((map) => map.values[cell] != null)
-      .map((map) => `${map.name}: ${numeral(map.values[cell])}`);
+      .map((map) => {
+        const slope = map.slopes?.[cell];
+        const words = slope ? `, gradient (${slope.map(numeral).join(", ")})` : "";
+        return `${map.name}: ${numeral(map.values[cell])}${words}`;
+      });
     const where = `${x.label} ${tickWords(x.values[Math.floor(cell / n)])}, `
       + `${y.label} ${tickWords(y.values[cell % n])}`;
     return `${where} — ${found.join("; ")}`;
