@@ -266,8 +266,8 @@ def _costs(way: Way, size: _Size, out: _Size, kernel: int) -> tuple[float, int]:
     pixels = size.pixels if way.time_first else out.pixels  # that are seen by the temporal one
     steps = pairs * out.frames * size.frames * pixels + _MOVED * pairs * frames * pixels
     if way.dense:
-        spatial = pairs * frames * size.pixels * out.pixels
-        return steps + spatial, pairs * size.pixels * out.pixels
+        numbers = pairs * size.pixels * out.pixels
+        return steps + frames * numbers, numbers
     spatial = _CONVOLUTION_2D * pairs * frames * kernel * out.pixels
     return steps + spatial + _MOVED * pairs * frames * pixels, pairs * kernel
 
