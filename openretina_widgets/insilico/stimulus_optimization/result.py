@@ -37,7 +37,12 @@ class Step:
     response
         ``(row, time)`` of the neurons that the objective looks at, None when it does not tell.
     score_trace
-        ``(iteration + 1, batch)``: every score so far, NaN where an element had ended.
+        ``(iteration + 1, batch)``: every score so far, NaN where an element had ended. In the
+        steps of a population the columns are places, which elements leave to others.
+    iterations
+        Of each row, its updates so far: less than ``iteration`` where it entered later.
+    at_once
+        Rows that are computed at once since the memory did not suffice for more; None for all.
     """
 
     iteration: int
@@ -48,6 +53,8 @@ class Step:
     stimulus: torch.Tensor
     response: torch.Tensor | None
     score_trace: torch.Tensor
+    iterations: tuple[int, ...] = ()
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
