@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         most_discriminative_stimuli,
     )
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
+    from openretina_widgets.insilico.stimulus_optimization.population import optimize_population
+    from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
@@ -67,6 +69,8 @@ _HOME = {
     "load_model": "models",
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "optimize_population": "insilico.stimulus_optimization.population",
+    "PopulationResult": "insilico.stimulus_optimization.population_result",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "selectivity_table": "insilico.population",
     "sweep": "insilico.tuning_analyses.sweep",
@@ -81,6 +85,7 @@ __all__ = [
     "NeuronPicker",
     "OptimizationResult",
     "PopulationExplorer",
+    "PopulationResult",
     "Prediction",
     "ReceptiveFieldViewer",
     "ReceptiveFields",
@@ -101,6 +106,7 @@ __all__ = [
     "load_model",
     "most_discriminative_stimuli",
     "optimize_neurons",
+    "optimize_population",
     "receptive_fields",
     "selectivity_table",
     "sweep",

@@ -1,7 +1,8 @@
 """Finds the stimulus that a neuron likes best.
 
 `optimization_steps` is the one loop: a generator of `Step` values. `optimize_stimulus` drains it
-for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch.
+for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch,
+`optimize_population` for any number of them, to the disk.
 """
 
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
@@ -27,6 +28,12 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     optimization_steps,
     optimize_stimulus,
 )
+from openretina_widgets.insilico.stimulus_optimization.population import (
+    PopulationStep,
+    optimize_population,
+    population_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     ClipStimulus,
     L2Regularizer,
@@ -48,6 +55,8 @@ __all__ = [
     "NormalizedDescent",
     "OptimizationResult",
     "OptimizationStopper",
+    "PopulationResult",
+    "PopulationStep",
     "RangeRegularizer",
     "ResponseObjective",
     "SliceMeanReducer",
@@ -60,5 +69,7 @@ __all__ = [
     "neuron_steps",
     "optimization_steps",
     "optimize_neurons",
+    "optimize_population",
     "optimize_stimulus",
+    "population_steps",
 ]

@@ -127,10 +127,10 @@ class Kept:
         """Return a copy on the CPU of what is kept at some places."""
         where = torch.tensor(places, dtype=torch.long, device=self.code.device)
         return Best(
-            *(
-                tensor[where].cpu()
-                for tensor in (self.stimulus, self.score, self.penalty, self.iteration)
-            ),
+            stimulus=self.stimulus[where].cpu(),
+            score=self.score[where].cpu(),
+            penalty=self.penalty[where].cpu(),
+            iteration=self.iteration[where].cpu(),
             end=self.end[where].cpu(),
             code=self.code[where].cpu(),
             response=None if self.response is None else self.response[where].cpu(),

@@ -253,7 +253,7 @@ class Run:
             rows = Rows(self.optimizer_init_fn, self._projected(self.start.clone()))
             kept = Kept(rows.x)
             patience = Patience(self.stopper, entered, rows.x)
-        about = _described_optimizer(rows.optimizer)
+        about = described_optimizer(rows.optimizer)
         iteration, stopped = 0, None
         while True:
             with _computing(len(elements), device):
@@ -476,7 +476,8 @@ def described(part: Any) -> dict[str, Any]:
     return settings | ({} if len(settings) > 1 else {"repr": repr(part)})
 
 
-def _described_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def described_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the kind and the settings of an optimizer as plain values."""
     plain = {k: _plain(v) for k, v in optimizer.defaults.items() if _plain(v) is not None}
     return {"type": type(optimizer).__name__, **plain}
 

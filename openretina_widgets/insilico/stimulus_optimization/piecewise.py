@@ -10,6 +10,7 @@ import torch
 
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.compute import memory_in_words
+from openretina_widgets.insilico.metering import is_out_of_memory
 from openretina_widgets.insilico.stimulus_optimization.objective import evaluate
 from openretina_widgets.insilico.stimulus_optimization.regularizer import penalty_of
 
@@ -63,8 +64,9 @@ class Piecewise:
             try:
                 with memory_in_words(rows, x.device):
                     return self._all(x, gradient)
-            except OutOfMemory:
-                if not self._halves or rows == 1:
+            except (OutOfMemory, RuntimeError) as error:
+                short = isinstance(error, OutOfMemory) or is_out_of_memory(error)
+                if not (short and self._halves and rows > 1):
                     raise
             # Here nothing refers to the tensors of the failed attempt any more.
             self.most, self._pieces = rows // 2, None

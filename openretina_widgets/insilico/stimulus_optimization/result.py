@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import os
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,65 @@ class OptimizationResult:
     def stop_reason(self) -> str:
         """Why the run ended, each reason once."""
         return "; ".join(dict.fromkeys(self.stop_reasons))
+
+    def take(self, elements: Sequence[int]) -> OptimizationResult:
+        """Return some elements of the batch alone, by their positions."""
+        rows = list(elements)
+        ends = self.iterations[rows]
+        settings = dict(self.settings)
+        if len((objective := settings.get("objective", {})).get("neurons", ())) == len(
+            self.stop_reasons
+        ):
+            neurons = [objective["neurons"][row] for row in rows]
+            settings["objective"] = {**objective, "neurons": neurons}
+        return replace(
+            self,
+            stimulus=self.stimulus[rows],
+            score=self.score[rows],
+            penalty=self.penalty[rows],
+            response=None if self.response is None else self.response[rows],
+            score_trace=self.score_trace[: int(ends.max()) + 1, rows],
+            best_iteration=self.best_iteration[rows],
+            iterations=ends,
+            norm=self.norm[rows],
+            stop_reasons=tuple(self.stop_reasons[row] for row in rows),
+            neurons=tuple(self.neurons[row] for row in rows) if self.neurons else (),
+            seeds=tuple(self.seeds[row] for row in rows) if self.seeds else (),
+            start=None if self.start is None else self.start[rows],
+            settings=settings,
+        )
+
+    @classmethod
+    def join(cls, results: Sequence[OptimizationResult]) -> OptimizationResult:
+        """Return the elements of several results of one model and the same settings as one."""
+        first = results[0]
+        longest = max(len(one.score_trace) for one in results)
+        traces = [
+            torch.nn.functional.pad(
+                one.score_trace, (0, 0, 0, longest - len(one.score_trace)), value=torch.nan
+            )
+            for one in results
+        ]
+
+        def together(name: str) -> Any:
+            tensors = [getattr(one, name) for one in results]
+            return None if tensors[0] is None else torch.cat(tensors)
+
+        tensors = ("stimulus", "score", "penalty", "best_iteration", "iterations", "norm")
+        settings = dict(first.settings)
+        if "neurons" in settings.get("objective", {}):
+            neurons = [n for one in results for n in one.settings["objective"]["neurons"]]
+            settings["objective"] = {**settings["objective"], "neurons": neurons}
+        return replace(
+            first,
+            **{name: together(name) for name in (*tensors, "response", "start")},
+            score_trace=torch.cat(traces, dim=1),
+            stop_reasons=tuple(reason for one in results for reason in one.stop_reasons),
+            neurons=tuple(neurons for one in results for neurons in one.neurons),
+            seeds=tuple(seed for one in results for seed in one.seeds),
+            settings=settings,
+            duration_s=sum(one.duration_s for one in results),
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.

@@ -6,6 +6,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 import torch
@@ -16,22 +17,61 @@ from openretina_widgets.insilico.stimulus_optimization.objective import Window, 
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
     OptimizationStopper,
 )
-from openretina_widgets.insilico.stimulus_optimization.optimizer import (
-    OptimizerInit,
-    Steps,
-    optimization_steps,
-)
+from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, optimization_steps
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     Limits,
     NormAndRange,
 )
+from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
 from openretina_widgets.models.retina_model import RetinaModel
 
 _START_RMS = 0.1  # of the noise a run starts from, in model units, before it is projected
 _STEP = 0.1  # as a share of the norm, or of the range where there is no norm
 
 
-def seeded_steps(
+@dataclass(frozen=True)
+class Seeded:
+    """Experiments that each start from every seed, checked, before any start was drawn.
+
+    Attributes
+    ----------
+    model
+        The model.
+    shape
+        Of one stimulus, ``(1, channel, time, height, width)``.
+    seeds
+        Of each experiment: element ``e * len(seeds) + s`` is experiment e from seed s.
+    total
+        Number of elements.
+    settings
+        What `checked_run` takes besides the starts and the seeds.
+    """
+
+    model: RetinaModel
+    shape: tuple[int, ...]
+    seeds: tuple[int, ...]
+    total: int
+    settings: dict[str, Any]
+
+    def seeds_of(self, elements: Iterable[int]) -> tuple[int, ...]:
+        """Return the seed of each element."""
+        return tuple(self.seeds[element % len(self.seeds)] for element in elements)
+
+    def starts(self, elements: Sequence[int]) -> torch.Tensor:
+        """Draw the starts of some elements: noise, the same on every device."""
+        drawn = {one: _noise(self.shape, one) for one in set(self.seeds_of(elements))}
+        start = torch.cat([drawn[one] for one in self.seeds_of(elements)])
+        return start.to(device=self.model.device, dtype=self.model.dtype)
+
+    def steps(self) -> Steps:
+        """Return the steps of all elements in one batch."""
+        everyone = range(self.total)
+        return optimization_steps(
+            self.starts(everyone), seeds=self.seeds_of(everyone), **self.settings
+        )
+
+
+def seeded(
     model: RetinaModel,
     objective_of: Callable[[int, Window], Any],
     experiments: int,
@@ -48,8 +88,8 @@ def seeded_steps(
     optimizer_init_fn: OptimizerInit | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
-) -> Steps:
-    """Return the steps of a batch of experiments, each from every seed.
+) -> Seeded:
+    """Check a batch of experiments, each from every seed.
 
     `objective_of` makes the objective of the batch from the number of seeds and the response
     frames that count: element ``e * seeds + s`` is experiment e from seed s. All else is as in
@@ -68,20 +108,23 @@ def seeded_steps(
             "norm, stimulus_range, regularizer: this model has no range of its own, and without "
             "any bound the stimulus grows for ever; give at least one"
         )
-    start = torch.cat([_noise(shape, one) for one in seeds]).repeat(experiments, 1, 1, 1, 1)
     objective = objective_of(len(seeds), check_window(window, time_steps - model.lag))
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, learning_rate)
     before = () if postprocessor is None else postprocessor
     before = tuple(before) if isinstance(before, list | tuple) else (before,)
-    return optimization_steps(
-        start.to(device=model.device, dtype=model.dtype),
-        optimizer_init_fn=optimizer_init_fn,
-        objective_object=objective,
-        optimization_stopper=OptimizationStopper(max_iterations, patience, min_delta),
-        stimulus_regularization_loss=regularizer,
-        stimulus_postprocessor=(*before, bounds),
-        seeds=seeds * experiments,
+    return Seeded(
+        model,
+        shape,
+        seeds,
+        len(seeds) * experiments,
+        {
+            "optimizer_init_fn": optimizer_init_fn,
+            "objective_object": objective,
+            "optimization_stopper": OptimizationStopper(max_iterations, patience, min_delta),
+            "stimulus_regularization_loss": regularizer,
+            "stimulus_postprocessor": (*before, bounds),
+        },
     )
 
 
