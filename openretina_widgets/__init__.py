@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+    from openretina_widgets.widgets.stimulus_wall import StimulusWall
     from openretina_widgets.widgets.tuning_explorer import TuningExplorer
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ _HOME = {
     "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "StimulusWall": "widgets.stimulus_wall",
     "TuningCurves": "insilico.tuning_analyses.curves",
     "TuningExplorer": "widgets.tuning_explorer",
     "Tutorial": "tutorials.notebook",
@@ -95,6 +97,7 @@ __all__ = [
     "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
+    "StimulusWall",
     "TuningCurves",
     "TuningExplorer",
     "Tutorial",

@@ -58,6 +58,8 @@ class PopulationStep:
         Neuron and seed of each row.
     finished
         Neuron and seed of those that have ended since the last step.
+    ended
+        Their results.
     done, total
         Results so far, those of earlier runs in the same folder included, and in the end.
     chunk
@@ -71,6 +73,7 @@ class PopulationStep:
     step: Step
     pairs: tuple[tuple[int, int], ...]
     finished: tuple[tuple[int, int], ...]
+    ended: tuple[OptimizationResult, ...]
     done: int
     total: int
     chunk: int
@@ -217,9 +220,12 @@ class _Population:
             return there
         chunk = min(self.chunk or self._measured(missing), len(missing))
         finished: list[tuple[int, int]] = []
+        ended: list[OptimizationResult] = []
 
         def deliver(positions: tuple[int, ...], result: OptimizationResult) -> None:
-            self.store.add(replace(result, stimulus=result.stimulus.float()))
+            result = replace(result, stimulus=result.stimulus.float())
+            self.store.add(result)
+            ended.append(result)
             finished.extend(pairs[missing[position]] for position in positions)
 
         steps = replace(
@@ -248,6 +254,7 @@ class _Population:
                     step,
                     tuple(pairs[missing[position]] for position in step.elements),
                     tuple(finished),
+                    tuple(ended),
                     done,
                     total,
                     chunk if step.at_once is None else step.at_once,
@@ -255,6 +262,7 @@ class _Population:
                     there,
                 )
                 finished.clear()
+                ended.clear()
         finally:
             steps.close()
             self.store.write()

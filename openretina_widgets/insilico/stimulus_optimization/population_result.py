@@ -103,7 +103,7 @@ class PopulationResult:
     @property
     def neurons(self) -> tuple[int, ...]:
         """The neurons that have a result, in order."""
-        return tuple(sorted({neuron for neuron, _ in self._ones}))
+        return tuple(sorted({neuron for neuron, _ in list(self._ones)}))
 
     def __len__(self) -> int:
         """Return the number of results, over neurons and seeds."""
@@ -127,6 +127,11 @@ class PopulationResult:
         """Yield each neuron with its results, one after the other."""
         for neuron in self.neurons:
             yield neuron, self.of(neuron)
+
+    def blocks(self) -> Iterator[OptimizationResult]:
+        """Yield all results as they came, some neurons at once: each file is read once."""
+        for block in {id(one.block): one.block for one in list(self._ones.values())}.values():
+            yield OptimizationResult.load(block) if isinstance(block, Path) else block
 
     def together(self) -> OptimizationResult:
         """Return all results as one batch, neurons in order and their seeds within.
