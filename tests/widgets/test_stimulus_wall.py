@@ -103,7 +103,9 @@ def test_stimuli_emerge_while_the_run_goes_on(synthetic: RetinaModel) -> None:
         shown.append(np.array(images))
         draw(images)
         for number in range(1, wall.wall.stats.sent + 1):  # a page that keeps up
-            wall.wall._window.hear({"event": "painted", "view": "a", "frame": number, "waited": 0.0})
+            wall.wall._window.hear(
+                {"event": "painted", "view": "a", "frame": number, "painted": number}
+            )
 
     async def watch() -> None:
         wall.wall.show_live = watched
