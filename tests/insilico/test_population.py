@@ -339,6 +339,15 @@ def test_one_run_at_a_time_writes_to_a_folder(model, tmp_path):
     next(population_steps(model, chunk=1, folder=tmp_path, **SETTINGS))
 
 
+def test_a_run_that_was_killed_at_once_is_no_hindrance(model, tmp_path):
+    """It has left its lock, and half of a card."""
+    (tmp_path / "in_use").touch()
+    (tmp_path / "population.json.0123.part").write_text('{"kind')
+    result = optimize_population(model, [0], folder=tmp_path, **SETTINGS)
+    assert result.neurons == (0,)
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_a_folder_with_other_files_is_refused(model, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds other files"):

@@ -253,7 +253,8 @@ class Store:
             _check_same(path, _read_card(path), card)
             self.result = PopulationResult.load(path)
         else:
-            if any(path.iterdir()):
+            # A run that was killed at once has left its lock, and perhaps half a card.
+            if any(file.name != _IN_USE and file.suffix != ".part" for file in path.iterdir()):
                 raise ValueError(
                     f"folder: {os.fspath(path)!r} holds other files, and no results of a "
                     "population; give an empty folder, or one that does not exist yet"

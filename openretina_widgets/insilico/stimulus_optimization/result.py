@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,6 @@ class OptimizationResult:
         """Return some elements of the batch alone, by their positions."""
         rows = list(elements)
         ends = self.iterations[rows]
-        settings = dict(self.settings)
-        if len((objective := settings.get("objective", {})).get("neurons", ())) == len(
-            self.stop_reasons
-        ):
-            neurons = [objective["neurons"][row] for row in rows]
-            settings["objective"] = {**objective, "neurons": neurons}
         return replace(
             self,
             stimulus=self.stimulus[rows],
@@ -155,7 +149,7 @@ class OptimizationResult:
             neurons=tuple(self.neurons[row] for row in rows) if self.neurons else (),
             seeds=tuple(self.seeds[row] for row in rows) if self.seeds else (),
             start=None if self.start is None else self.start[rows],
-            settings=settings,
+            settings=_with_elements(self, lambda of_each: [of_each[row] for row in rows]),
         )
 
     @classmethod
@@ -175,10 +169,8 @@ class OptimizationResult:
             return None if tensors[0] is None else torch.cat(tensors)
 
         tensors = ("stimulus", "score", "penalty", "best_iteration", "iterations", "norm")
-        settings = dict(first.settings)
-        if "neurons" in settings.get("objective", {}):
-            neurons = [n for one in results for n in one.settings["objective"]["neurons"]]
-            settings["objective"] = {**settings["objective"], "neurons": neurons}
+        name = _of_elements(first)
+        each = [x for one in results for x in one.settings["objective"][name]] if name else []
         return replace(
             first,
             **{name: together(name) for name in (*tensors, "response", "start")},
@@ -186,7 +178,7 @@ class OptimizationResult:
             stop_reasons=tuple(reason for one in results for reason in one.stop_reasons),
             neurons=tuple(neurons for one in results for neurons in one.neurons),
             seeds=tuple(seed for one in results for seed in one.seeds),
-            settings=settings,
+            settings=_with_elements(first, lambda _: each),
             duration_s=sum(one.duration_s for one in results),
         )
 
@@ -255,3 +247,19 @@ class OptimizationResult:
             f"{name}, score {scores}{', …' if batch > 4 else ''}; ended: {self.stop_reason}; "
             f"{self.duration_s:.1f} s"
         )
+
+
+def _of_elements(result: OptimizationResult) -> str:
+    """Return which setting of the objective has a value for each element, "" for none."""
+    names = {"NeuronsObjective": "neurons", "GroupsObjective": "targets"}
+    return names.get(result.settings.get("objective", {}).get("type"), "")
+
+
+def _with_elements(
+    result: OptimizationResult, change: Callable[[list[Any]], list[Any]]
+) -> dict[str, Any]:
+    """Return the settings with what the objective has for each element changed."""
+    name, objective = _of_elements(result), result.settings.get("objective", {})
+    if not name:
+        return dict(result.settings)
+    return {**result.settings, "objective": {**objective, name: change(objective[name])}}
