@@ -232,6 +232,7 @@ def test_results_in_a_folder_are_those_in_memory(model, tmp_path):
 
 def test_the_summary_takes_the_best_seed(model):
     result = optimize_population(model, [2, 4], seed=[0, 1, 2], **SETTINGS)
+    assert result.summary.model == model.identity
     for row in result.summary.rows():
         scores = result.of(row["neuron"]).score
         assert row["score"] == pytest.approx(float(scores.max()))

@@ -20,6 +20,7 @@ from openretina_widgets.insilico.population.columns import Column
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.memory import free_memory
+from openretina_widgets.models.neuron import ModelIdentity
 
 try:
     import fcntl
@@ -175,6 +176,7 @@ class PopulationResult:
             values={name: np.array(column) for name, column in values.items()},
             reasons={"spread": np.where(np.isnan(spread), "one seed", "").astype(object)},
             data_key=self.card.get("data_key"),
+            model=ModelIdentity(**self.card["model"]),
             settings={"neurons": list(self.neurons)},
             versions=self.card.get("versions", {}),
         )
