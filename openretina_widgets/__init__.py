@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.diverse import diverse_stimuli
     from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
+    from openretina_widgets.insilico.stimulus_optimization.population import optimize_population
+    from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from openretina_widgets.widgets.stimulus_designer import StimulusDesigner
     from openretina_widgets.widgets.stimulus_optimizer import StimulusOptimizer
     from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+    from openretina_widgets.widgets.stimulus_wall import StimulusWall
     from openretina_widgets.widgets.tuning_explorer import TuningExplorer
     from openretina_widgets.widgets.vector_field_viewer import VectorFieldViewer
 
@@ -71,6 +74,7 @@ _HOME = {
     "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
+    "StimulusWall": "widgets.stimulus_wall",
     "TuningCurves": "insilico.tuning_analyses.curves",
     "TuningExplorer": "widgets.tuning_explorer",
     "Tutorial": "tutorials.notebook",
@@ -86,6 +90,8 @@ _HOME = {
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
     "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
+    "optimize_population": "insilico.stimulus_optimization.population",
+    "PopulationResult": "insilico.stimulus_optimization.population_result",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "response_gradient": "insilico.tuning_analyses.response_gradient",
     "selectivity_table": "insilico.population",
@@ -103,6 +109,7 @@ __all__ = [
     "NeuronPicker",
     "OptimizationResult",
     "PopulationExplorer",
+    "PopulationResult",
     "Prediction",
     "ReceptiveFieldViewer",
     "ReceptiveFields",
@@ -114,6 +121,7 @@ __all__ = [
     "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",
+    "StimulusWall",
     "TuningCurves",
     "TuningExplorer",
     "Tutorial",
@@ -130,6 +138,7 @@ __all__ = [
     "most_discriminative_stimuli",
     "optimize_layer",
     "optimize_neurons",
+    "optimize_population",
     "receptive_fields",
     "response_gradient",
     "selectivity_table",

@@ -7,7 +7,7 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,6 +54,8 @@ def write_archive(
 def read_archive(
     path: str | os.PathLike[str],
     make: Callable[[dict[str, Any], dict[str, np.ndarray]], Result],
+    *,
+    only: Collection[str] | None = None,
 ) -> Result:
     """Read what `write_archive` wrote.
 
@@ -64,6 +66,8 @@ def read_archive(
     make
         Builds the result from words and arrays; a LookupError or a TypeError in it means that
         the file holds something else.
+    only
+        Names of the arrays to read, None for all.
 
     Raises
     ------
@@ -75,7 +79,8 @@ def read_archive(
     no_result = f"path: {os.fspath(path)!r} is no saved result"
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            names = archive.files if only is None else ["words", *only]
+            arrays = {name: archive[name] for name in names}
         words: dict[str, Any] = dict(json.loads(str(arrays.pop("words"))))
     except (LookupError, ValueError, TypeError, *_DAMAGED) as error:
         raise ValueError(no_result) from error

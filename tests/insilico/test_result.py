@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from openretina_widgets.insilico.stimulus_optimization import (
+    IncreaseObjective,
     OptimizationResult,
     OptimizationStopper,
     optimize_neurons,
@@ -238,3 +239,37 @@ def test_repr_says_what_it_is(result):
 def test_stop_reason_says_each_reason_once(result):
     reasons = dataclasses.replace(result, stop_reasons=("a", "b", "a", "b")).stop_reason
     assert reasons == "a; b"
+
+
+def test_parts_put_together_are_the_whole(result):
+    parts = [result.take([0]), result.take([1, 2]), result.take([3])]
+    assert [len(part.score_trace) - 1 for part in parts] == [
+        int(part.iterations.max()) for part in parts
+    ]
+    assert parts[1].neurons == ((0,), (2,))
+    assert parts[1].settings["objective"]["neurons"] == [0, 2]
+    together = OptimizationResult.join(parts)
+    assert_equal(dataclasses.replace(together, duration_s=result.duration_s), result)
+
+
+def test_elements_in_another_order(result):
+    turned = result.take([3, 0])
+    assert turned.seeds == (8, 1)
+    assert turned.neurons == ((2,), (0,))
+    assert torch.equal(turned.stimulus, result.stimulus[[3, 0]])
+
+
+def test_neurons_that_one_objective_looks_at_are_no_elements():
+    """Two neurons whose mean counts, and two starts."""
+    model = linear_model(3)
+    stopper = OptimizationStopper(2)
+    whole = optimize_stimulus(
+        noise(2, LAG + 2),
+        lambda params: torch.optim.SGD(params, lr=0.1),
+        IncreaseObjective(model, [0, 2]),
+        stopper,
+    )
+    one = whole.take([1])
+    assert one.settings["objective"]["neurons"] == [0, 2]
+    assert one.neurons == ((0, 2),)
+    assert torch.equal(one.start, whole.start[1:])

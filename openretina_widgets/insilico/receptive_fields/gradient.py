@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
 
 import torch
 
 from openretina_widgets.errors import check_positive
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.insilico.metering import KeptBytes, bytes_of
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.retina_model import RetinaModel
 
@@ -74,7 +74,7 @@ def neuron_gradients(
                 kept = KeptBytes()
                 with kept:
                     response = ask(stimulus)
-                group = rest[: max(1, int(budget / max(1, kept.total + _bytes(movies))))]
+                group = rest[: max(1, int(budget / max(1, kept.total + bytes_of(movies))))]
                 chosen = response[:, group]
                 if not chosen.requires_grad:  # a constant answer
                     gradient = movies.new_zeros(len(group), *movies.shape)
@@ -112,30 +112,3 @@ def _of_copies(
     own = torch.diagonal(response, dim1=0, dim2=2).sum()
     (gradient,) = torch.autograd.grad(own, stimulus)
     return gradient.unflatten(0, (n, len(movies)))
-
-
-class KeptBytes:
-    """Counts the bytes that a forward pass keeps for the backward pass, in `total`."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._seen: set[int] = set()
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda kept: kept)
-
-    def _keep(self, tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._seen:
-            self._seen.add(storage.data_ptr())
-            self.total += storage.nbytes()
-        return tensor
-
-    def __enter__(self) -> Self:
-        self._hooks.__enter__()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._hooks.__exit__(*exc_info)
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

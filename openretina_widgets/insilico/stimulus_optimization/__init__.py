@@ -1,7 +1,8 @@
 """Finds the stimulus that a neuron likes best.
 
 `optimization_steps` is the one loop: a generator of `Step` values. `optimize_stimulus` drains it
-for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch.
+for one stimulus tensor, `optimize_neurons` for many neurons and seeds in one batch,
+`optimize_population` for any number of them, to the disk.
 """
 
 from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
@@ -46,6 +47,12 @@ from openretina_widgets.insilico.stimulus_optimization.parametrization import (
     Separable,
 )
 from openretina_widgets.insilico.stimulus_optimization.parametrized import AnnealedAdam
+from openretina_widgets.insilico.stimulus_optimization.population import (
+    PopulationStep,
+    optimize_population,
+    population_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
     GradientBlur,
     GradientSpectrum,
@@ -89,6 +96,8 @@ __all__ = [
     "NormalizedDescent",
     "OptimizationResult",
     "OptimizationStopper",
+    "PopulationResult",
+    "PopulationStep",
     "RangeRegularizer",
     "ResponseObjective",
     "Separable",
@@ -108,7 +117,9 @@ __all__ = [
     "optimization_steps",
     "optimize_layer",
     "optimize_neurons",
+    "optimize_population",
     "optimize_stimulus",
+    "population_steps",
     "preconditioned",
     "sparse_steps",
     "sparse_stimuli",

@@ -19,7 +19,7 @@ from openretina_widgets.insilico.stimulus_optimization.objective import (
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
@@ -43,7 +43,7 @@ def most_discriminative_stimuli(
     >>> result = most_discriminative_stimuli(model, groups, seed=0)
     >>> result.score  # at most log 2, the number of groups
     """
-    check_settings("most_discriminative_stimuli", settings, discriminative_steps, seeded_steps)
+    check_settings("most_discriminative_stimuli", settings, discriminative_steps, seeded)
     return drain(discriminative_steps(model, groups, **settings))
 
 
@@ -94,7 +94,7 @@ def discriminative_steps(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    check_settings("discriminative_steps", settings, discriminative_steps, seeded_steps)
+    check_settings("discriminative_steps", settings, discriminative_steps, seeded)
     face = as_retina_model(model)
     session = face.session(data_key)
     names, members = _checked_groups(face, session, groups)
@@ -105,7 +105,7 @@ def discriminative_steps(
         each = tuple(group for group in sought for _ in range(seeds))
         return GroupsObjective(face, members, names, each, session, frames, tau)
 
-    return seeded_steps(face, objective_of, len(sought), **settings)
+    return seeded(face, objective_of, len(sought), **settings).steps()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from openretina_widgets.insilico.stimulus_optimization.objective import (
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
@@ -126,7 +126,7 @@ def diverse_stimuli(
     Settings, errors and result are those of `diverse_steps`. The elements of the result are the
     first neuron's set, then the second's.
     """
-    check_settings("diverse_stimuli", settings, diverse_steps, seeded_steps)
+    check_settings("diverse_stimuli", settings, diverse_steps, seeded)
     return drain(diverse_steps(model, neurons, **settings))
 
 
@@ -170,7 +170,7 @@ def diverse_steps(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    check_settings("diverse_steps", settings, diverse_steps, seeded_steps)
+    check_settings("diverse_steps", settings, diverse_steps, seeded)
     face = as_retina_model(model)
     session = face.session(data_key)
     chosen = face.check_neurons(neurons, session)
@@ -187,4 +187,4 @@ def diverse_steps(
         return DiverseObjective(face, each, sets, number, session, frames)
 
     seeds = range(int(seed), int(seed) + int(count))
-    return seeded_steps(face, objective_of, len(chosen), seed=seeds, **settings)
+    return seeded(face, objective_of, len(chosen), seed=seeds, **settings).steps()

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
+from openretina_widgets.insilico.stimulus_optimization.piecewise import Losses
 
 # Why an element has ended, as kept on the device while the run goes on.
-RUNNING, SPENT, BAD_SCORE, BAD_GRADIENT = 0, 1, 2, 3
+RUNNING, SPENT, BAD_SCORE, BAD_GRADIENT, DONE = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True)
+class Best:
+    """What is kept of some elements, on the CPU, the trace as ``(iteration, element)``."""
+
+    stimulus: torch.Tensor
+    score: torch.Tensor
+    penalty: torch.Tensor
+    iteration: torch.Tensor
+    end: torch.Tensor
+    code: torch.Tensor
+    response: torch.Tensor | None
+    trace: torch.Tensor
 
 
 class Kept:
-    """The best of each element so far, who has ended and why, and every score, on the device."""
+    """The best of each element so far, who has ended and why, and every score, on the device.
+
+    Each element has a place here. The rows that are being computed are those of some places, in
+    any order (`put`). A place whose element has left can be `clear`ed for another one.
+    """
 
     def __init__(self, x: torch.Tensor) -> None:
         batch = x.shape[0]
@@ -25,76 +47,111 @@ class Kept:
         self.code = torch.full_like(self.iteration, RUNNING)
         self._trace = torch.full((256, batch), torch.nan, dtype=x.dtype, device=x.device)
         self._traced = 0
+        self.put(range(batch))
+
+    def put(self, places: Sequence[int]) -> None:
+        """Say which places the rows have from now on."""
+        self.places = tuple(places)
+        self._rows = torch.tensor(self.places, dtype=torch.long, device=self.code.device)
+        self._is_all = self.places == tuple(range(len(self.code)))
+
+    def clear(self, places: Sequence[int], starts: torch.Tensor) -> None:
+        """Begin anew at some places, with elements that start there."""
+        where = torch.tensor(places, dtype=torch.long, device=self.code.device)
+        self.stimulus[where] = starts
+        if self.response is not None:
+            self.response[where] = torch.nan
+        self._trace[:, where] = torch.nan
+        for tensor, value in (
+            (self.score, torch.nan),
+            (self.penalty, torch.nan),
+            (self.loss, torch.inf),
+            (self.iteration, 0),
+            (self.end, 0),
+            (self.code, RUNNING),
+        ):
+            tensor[where] = value
 
     def take(
         self,
-        iteration: int,
-        rows: torch.Tensor,
+        own: torch.Tensor,
+        oldest: int,
         x: torch.Tensor,
-        score: torch.Tensor,
-        penalty: torch.Tensor,
-        loss: torch.Tensor,
-        response: torch.Tensor | None,
+        now: Losses,
         patience: Patience,
     ) -> None:
-        """Take one iteration of the elements `rows`."""
+        """Take an iteration: the `own` one of each row, of which `oldest` is the largest."""
         with torch.no_grad():
+            rows = self._rows
             running = self.code[rows] == RUNNING
-            finite = torch.isfinite(loss)
-            better = running & finite & (loss < self.loss[rows])
-            self._replace("stimulus", rows, better, x.detach())
-            self._replace("score", rows, better, score.detach())
-            self._replace("penalty", rows, better, penalty.detach())
-            self._replace("loss", rows, better, loss.detach())
-            self._replace("iteration", rows, better, torch.full_like(rows, iteration))
-            if response is not None:
+            finite = torch.isfinite(now.loss)
+            better = running & finite & (now.loss < self.loss[rows])
+            self._replace("stimulus", better, x.detach())
+            self._replace("score", better, now.score)
+            self._replace("penalty", better, now.penalty)
+            self._replace("loss", better, now.loss)
+            self._replace("iteration", better, own)
+            if now.response is not None:
                 if self.response is None:
                     self.response = torch.full(
-                        (len(self.code), response.shape[1]), torch.nan, device=x.device
-                    ).to(response.dtype)
-                self._replace("response", rows, better, response)
-            self._extend(iteration)
-            self._trace[iteration, rows] = torch.where(
-                running, score.detach().to(self._trace.dtype), torch.nan
+                        (len(self.code), now.response.shape[1]), torch.nan, device=x.device
+                    ).to(now.response.dtype)
+                self._replace("response", better, now.response)
+            self._extend(oldest)
+            self._trace[own, rows] = torch.where(
+                running, now.score.to(self._trace.dtype), torch.nan
             )
-            spent = patience.spent(loss.detach())
+            spent = patience.spent(now.loss)
             code = torch.where(finite, torch.where(spent, SPENT, RUNNING), BAD_SCORE)
-            self._end(iteration, rows, running, code)
+            self._end(own, code)
 
-    def checked(self, iteration: int, rows: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-        """End the elements whose gradient is not finite, and return a gradient that is."""
+    def done(self, own: torch.Tensor, last: int) -> None:
+        """End the rows that have had their last iteration."""
+        self._end(own, torch.where(own >= last, DONE, RUNNING))
+
+    def checked(self, own: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """End the rows whose gradient is not finite, and return a gradient that is."""
         bad = ~torch.isfinite(gradient).flatten(1).all(dim=1)
-        running = self.code[rows] == RUNNING
-        self._end(iteration, rows, running, torch.where(bad, BAD_GRADIENT, RUNNING))
+        self._end(own, torch.where(bad, BAD_GRADIENT, RUNNING))
         return gradient.masked_fill(bad.view(-1, *[1] * (gradient.ndim - 1)), 0.0)
 
-    def ended(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return which of the elements `rows` have ended."""
-        return self.code[rows] != RUNNING
+    def ended(self) -> torch.Tensor:
+        """Return which of the rows have ended."""
+        return self.code[self._rows] != RUNNING
 
     def trace(self) -> torch.Tensor:
-        """Return every score so far, ``(iteration, batch)``."""
+        """Return every score so far, ``(iteration, place)``."""
         return self._trace[: self._traced]
 
-    def _end(
-        self, iteration: int, rows: torch.Tensor, running: torch.Tensor, code: torch.Tensor
-    ) -> None:
-        ends = running & (code != RUNNING)
-        self._replace("code", rows, ends, code)
-        self._replace("end", rows, ends, torch.full_like(rows, iteration))
+    def at(self, places: Sequence[int]) -> Best:
+        """Return a copy on the CPU of what is kept at some places."""
+        where = torch.tensor(places, dtype=torch.long, device=self.code.device)
+        return Best(
+            stimulus=self.stimulus[where].cpu(),
+            score=self.score[where].cpu(),
+            penalty=self.penalty[where].cpu(),
+            iteration=self.iteration[where].cpu(),
+            end=self.end[where].cpu(),
+            code=self.code[where].cpu(),
+            response=None if self.response is None else self.response[where].cpu(),
+            trace=self.trace()[:, where].cpu(),
+        )
 
-    def _replace(
-        self, name: str, rows: torch.Tensor, where: torch.Tensor, value: torch.Tensor
-    ) -> None:
+    def _end(self, own: torch.Tensor, code: torch.Tensor) -> None:
+        ends = ~self.ended() & (code != RUNNING)
+        self._replace("code", ends, code)
+        self._replace("end", ends, own)
+
+    def _replace(self, name: str, where: torch.Tensor, value: torch.Tensor) -> None:
         whole = getattr(self, name)
         value = value.to(whole.dtype)
         mask = where.view(-1, *[1] * (value.ndim - 1))
-        if len(rows) == len(whole):
+        if self._is_all:
             torch.where(mask, value, whole, out=whole)
         else:
-            whole[rows] = torch.where(mask, value, whole[rows])
+            whole[self._rows] = torch.where(mask, value, whole[self._rows])
 
     def _extend(self, iteration: int) -> None:
         if iteration >= len(self._trace):
             self._trace = torch.cat([self._trace, torch.full_like(self._trace, torch.nan)])
-        self._traced = iteration + 1
+        self._traced = max(self._traced, iteration + 1)

@@ -19,7 +19,7 @@ from openretina_widgets.insilico.stimulus_optimization.objective import (
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
 from openretina_widgets.models.layers import Layer, check_channels, find_layer, layer_output
 from openretina_widgets.models.layers import list_layers as list_layers_of
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
@@ -152,7 +152,7 @@ def optimize_layer(
     >>> list_layers(model)
     >>> result = optimize_layer(model, "core.features.layer0", [0, 1], seed=0)
     """
-    check_settings("optimize_layer", settings, layer_steps, seeded_steps)
+    check_settings("optimize_layer", settings, layer_steps, seeded)
     return drain(layer_steps(model, layer, channels, **settings))
 
 
@@ -197,7 +197,7 @@ def layer_steps(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    check_settings("layer_steps", settings, layer_steps, seeded_steps)
+    check_settings("layer_steps", settings, layer_steps, seeded)
     if direction not in ("increase", "decrease"):
         raise ValueError(f"direction: expected 'increase' or 'decrease', got {direction!r}")
     face = as_retina_model(model)
@@ -211,4 +211,4 @@ def layer_steps(
         sign = 1.0 if direction == "increase" else -1.0
         return LayerObjective(face, layer, each, session, place, frames, sign)
 
-    return seeded_steps(face, objective_of, len(chosen), found.frames, **settings)
+    return seeded(face, objective_of, len(chosen), found.frames, **settings).steps()

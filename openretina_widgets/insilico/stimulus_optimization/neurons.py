@@ -9,12 +9,17 @@ from torch import nn
 
 from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
 from openretina_widgets.insilico.stimulus_optimization.objective import NeuronsObjective, Window
-from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit, Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import GradientFilter
 from openretina_widgets.insilico.stimulus_optimization.regularizer import Limits
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
+from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
+from openretina_widgets.insilico.stimulus_optimization.seeded import (
+    Seeded,
+    check_settings,
+    seeded,
+)
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 Direction = Literal["increase", "decrease"]
@@ -125,22 +130,11 @@ def neuron_steps(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    face = as_retina_model(model)
-    session = face.session(data_key)
-    chosen = face.check_neurons(neurons, session)
-    if direction not in ("increase", "decrease"):
-        raise ValueError(f"direction: expected 'increase' or 'decrease', got {direction!r}")
-
-    def objective_of(seeds: int, frames: Window) -> NeuronsObjective:
-        each = tuple(neuron for neuron in chosen for _ in range(seeds))
-        return NeuronsObjective(
-            face, each, session, frames, 1.0 if direction == "increase" else -1.0
-        )
-
-    return seeded_steps(
-        face,
-        objective_of,
-        len(chosen),
+    return seeded_neurons(
+        model,
+        neurons,
+        data_key=data_key,
+        direction=direction,
         seed=seed,
         time_steps=time_steps,
         window=window,
@@ -158,4 +152,28 @@ def neuron_steps(
         parametrization=parametrization,
         regularizer=regularizer,
         postprocessor=postprocessor,
-    )
+    ).steps()
+
+
+def seeded_neurons(
+    model: RetinaModel | nn.Module,
+    neurons: Sequence[int] | int,
+    *,
+    data_key: str | None = None,
+    direction: Direction = "increase",
+    **settings: Any,
+) -> Seeded:
+    """Check the arguments, which are those of `neuron_steps`, and return the experiments."""
+    face = as_retina_model(model)
+    session = face.session(data_key)
+    chosen = face.check_neurons(neurons, session)
+    if direction not in ("increase", "decrease"):
+        raise ValueError(f"direction: expected 'increase' or 'decrease', got {direction!r}")
+
+    def objective_of(seeds: int, frames: Window) -> NeuronsObjective:
+        each = tuple(neuron for neuron in chosen for _ in range(seeds))
+        return NeuronsObjective(
+            face, each, session, frames, 1.0 if direction == "increase" else -1.0
+        )
+
+    return seeded(face, objective_of, len(chosen), **settings)

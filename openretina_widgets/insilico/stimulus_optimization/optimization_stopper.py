@@ -63,6 +63,7 @@ class Patience:
 
     def __init__(self, stopper: Any, batch: int, like: torch.Tensor) -> None:
         own = getattr(type(stopper), "early_stop", None) is OptimizationStopper.early_stop
+        self._fresh = stopper if own else copy.deepcopy(stopper)
         self._stoppers = [] if own else [copy.deepcopy(stopper) for _ in range(batch)]
         self.limit: int | None = stopper.patience if own else None
         self._min_delta = stopper.min_delta if own else 0.0
@@ -94,3 +95,10 @@ class Patience:
         if self._stoppers:
             self._stoppers = [self._stoppers[row] for row in rows.tolist()]
         self._best, self._waited = self._best[rows], self._waited[rows]
+
+    def enter(self, number: int) -> None:
+        """Take in further elements, after those that are there."""
+        if self._stoppers:
+            self._stoppers += [copy.deepcopy(self._fresh) for _ in range(number)]
+        self._best = torch.cat([self._best, self._best.new_full((number,), torch.inf)])
+        self._waited = torch.cat([self._waited, self._waited.new_zeros(number)])

@@ -18,24 +18,22 @@ from openretina_widgets.insilico.stimulus_optimization.jitter import JitteredObj
 from openretina_widgets.insilico.stimulus_optimization.kept import (
     BAD_GRADIENT,
     BAD_SCORE,
+    DONE,
     RUNNING,
     SPENT,
     Kept,
 )
 from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
-from openretina_widgets.insilico.stimulus_optimization.regularizer import (
-    penalty_of,
-    project,
-    stimulus_norm,
-)
+from openretina_widgets.insilico.stimulus_optimization.piecewise import Piecewise
+from openretina_widgets.insilico.stimulus_optimization.regularizer import project, stimulus_norm
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
+from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit, Rows
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.prepared import AS_IT_IS, words_of
 from openretina_widgets.models.retina_model import RetinaModel
 
 Steps = Generator[Step, str | None, OptimizationResult]
-OptimizerInit = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
 
 # On a GPU the host asks only now and then who has ended, since asking makes it wait. What has
 # ended is left as it was until then, so the result does not depend on it.
@@ -128,6 +126,28 @@ def optimization_steps(
     OutOfMemory
         From a step, if the device runs out of memory; the message says what would fit.
     """
+    return checked_run(
+        stimulus,
+        optimizer_init_fn=optimizer_init_fn,
+        objective_object=objective_object,
+        optimization_stopper=optimization_stopper,
+        stimulus_regularization_loss=stimulus_regularization_loss,
+        stimulus_postprocessor=stimulus_postprocessor,
+        seeds=seeds,
+    ).steps()
+
+
+def checked_run(
+    stimulus: torch.Tensor,
+    *,
+    optimizer_init_fn: OptimizerInit,
+    objective_object: Any,
+    optimization_stopper: Any,
+    stimulus_regularization_loss: Any = None,
+    stimulus_postprocessor: Any = None,
+    seeds: Sequence[int] = (),
+) -> Run:
+    """Check the arguments, which are those of `optimization_steps`, and return the run."""
     model = model_of(objective_object)
     if isinstance(model, RetinaModel):
         model.check_stimulus(stimulus)
@@ -164,7 +184,7 @@ def optimization_steps(
             f"seeds: expected one for each of {stimulus.shape[0]} stimuli, got {len(seeds)}"
         )
     window = getattr(objective_object, "window", None)
-    run = _Run(
+    return Run(
         start=stimulus.detach(),
         optimizer_init_fn=optimizer_init_fn,
         objective=objective_object,
@@ -176,13 +196,28 @@ def optimization_steps(
         seeds=tuple(int(seed) for seed in seeds),
         model=model,
         window=window(stimulus.shape[2]) if callable(window) else None,
+        total=len(stimulus),
     )
-    return run.steps()
 
 
 @dataclass
-class _Run:
-    """The arguments of a run, checked."""
+class Run:
+    """The arguments of a run, checked.
+
+    Attributes
+    ----------
+    start
+        Starts of the first elements, one a row.
+    total
+        Number of elements. Where they are more than the rows, the others wait, and enter in the
+        place of those that have ended.
+    draw
+        Makes the starts of elements that enter.
+    deliver
+        Takes the positions and the result of elements that have ended while the run goes on. There
+        is no result at the end then, and a lack of memory is no end: fewer rows are computed at
+        once.
+    """
 
     start: torch.Tensor
     optimizer_init_fn: OptimizerInit
@@ -193,9 +228,13 @@ class _Run:
     seeds: tuple[int, ...]
     model: torch.nn.Module | None
     window: tuple[int, int] | None
+    total: int
+    draw: Callable[[Sequence[int]], torch.Tensor] | None = None
+    deliver: Callable[[tuple[int, ...], OptimizationResult], None] | None = None
     computed: str = AS_IT_IS
 
     def steps(self) -> Steps:
+        """Return the generator of the steps."""
         with ExitStack() as held:
             if self.model is not None:
                 held.enter_context(frozen(self.model))
@@ -205,106 +244,135 @@ class _Run:
                 self.computed = words_of(held.enter_context(form))
             return (yield from self._loop())
 
-    def _loop(self) -> Steps:
+    def _loop(self) -> Generator[Step, str | None, Any]:
         device = self.start.device
-        batch = self.start.shape[0]
         every = _CHECK_EVERY.get(device.type, 10)
         last = getattr(self.stopper, "max_iterations", None)
         last = sys.maxsize if last is None else last
         clock = _Clock()
-        objective = self.objective
-        elements = tuple(range(batch))
-        with _computing(batch, device):
-            x = project(self.postprocessors, self.start.clone()).detach().contiguous()
-            x.requires_grad_(True)
-            optimizer = self._optimizer(x)
-            rows = torch.arange(batch, device=device)
-            kept = Kept(x)
-            patience = Patience(self.stopper, batch, x)
+        entered = len(self.start)
+        elements = tuple(range(entered))
+        held = list(elements)  # the element at each place of `kept`
+        free: list[int] = []  # places
+        ages = [0] * entered  # iterations that each row has had, and the same on the device
+        own = torch.zeros(entered, dtype=torch.long, device=device)
+        losses = Piecewise(self.objective, self.regularizers, halves=self.deliver is not None)
+        losses.put(elements, all_of_them=entered == self.total)
+        with _computing(entered, device):
+            rows = Rows(self.optimizer_init_fn, self._projected(self.start.clone()))
+            kept = Kept(rows.x)
+            patience = Patience(self.stopper, entered, rows.x)
+        about = described_optimizer(rows.optimizer)
         iteration, stopped = 0, None
         while True:
             with _computing(len(elements), device):
-                objective = objective.at(iteration) if hasattr(objective, "at") else objective
-                now = evaluate(objective, x)
-                penalty = penalty_of(self.regularizers, x)
-                loss = penalty - now.score
-                kept.take(iteration, rows, x, now.score, penalty, loss, now.response, patience)
+                now = losses(rows.x, iteration, gradient=min(ages) < last)
+                kept.take(own, max(ages), rows.x, now, patience)
                 step = Step(
                     iteration,
                     elements,
-                    now.score.detach(),
-                    penalty.detach(),
-                    loss.detach(),
-                    x.detach(),
+                    now.score,
+                    now.penalty,
+                    now.loss,
+                    rows.x.detach(),
                     now.response,
                     kept.trace(),
+                    iterations=tuple(ages),
+                    at_once=losses.most,
                 )
             clock.stop()
             stopped = yield step
             clock.start()
-            if stopped or iteration >= last:
+            if stopped:
                 break
+            entering: tuple[int, ...] = ()
             with _computing(len(elements), device):
-                x.grad = kept.checked(iteration, rows, _gradient(now.score, loss, x))
-                if iteration % every == 0 and bool((ended := kept.ended(rows)).any()):
-                    going = (~ended).nonzero().flatten()
-                    if not len(going):
+                if done := max(ages) >= last:
+                    kept.done(own, last)
+                gradient = None if now.gradient is None else kept.checked(own, now.gradient)
+                if (done or iteration % every == 0) and any(ended := kept.ended().tolist()):
+                    left = [place for place, over in zip(kept.places, ended, strict=True) if over]
+                    if self.deliver is not None:
+                        gone = tuple(held[place] for place in left)
+                        spent = patience.reason
+                        result = self._result(kept, left, gone, 0, None, spent, about, clock.lap())
+                        self.deliver(gone, result)
+                        free += left
+                    going = [row for row, over in enumerate(ended) if not over]
+                    room = len(held) if losses.most is None else losses.most
+                    number = max(0, min(self.total - entered, len(free), room - len(going)))
+                    entering = tuple(range(entered, entered + number))
+                    if not going and not entering:
                         break
-                    rows, elements = rows[going], tuple(rows[going].tolist())
-                    patience.keep(going)
-                    objective = self.objective.keep(elements) if _keeps(objective) else objective
-                    x, optimizer = self._keep(x, optimizer, going)
-                optimizer.step()
-                with torch.no_grad():
-                    x.copy_(project(self.postprocessors, x.detach()))
+                    chosen = torch.tensor(going, dtype=torch.long, device=device)
+                    gradient = None if gradient is None else gradient[chosen]
+                    elements = tuple(elements[row] for row in going)
+                    ages = [ages[row] for row in going]
+                    own = own[chosen]
+                    rows.keep(going)
+                    patience.keep(chosen)
+                    places = [kept.places[row] for row in going]
+                    if entering:
+                        enters, free = free[: len(entering)], free[len(entering) :]
+                        places += enters
+                    kept.put(places)
+                    losses.put((*elements, *entering))
+                if gradient is not None and elements:
+                    rows.move(gradient, self._projected)
+                own, ages = own + 1, [age + 1 for age in ages]
+                if entering:
+                    starts = self._projected(self._drawn(entering))
+                    rows.enter(starts)
+                    kept.clear(enters, starts)
+                    patience.enter(len(entering))
+                    for place, element in zip(enters, entering, strict=True):
+                        held[place] = element
+                    elements += entering
+                    ages += [0] * len(entering)
+                    own = torch.cat([own, own.new_zeros(len(entering))])
+                    entered += len(entering)
             iteration += 1
         clock.stop()
-        return self._result(kept, iteration, stopped, patience.reason, optimizer, clock.elapsed)
-
-    def _optimizer(self, x: torch.Tensor) -> torch.optim.Optimizer:
-        optimizer = self.optimizer_init_fn([x])
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise TypeError(
-                f"optimizer_init_fn: expected it to make a torch optimizer, got {optimizer!r}"
+        if self.deliver is not None:
+            return None
+        everyone = range(self.total)
+        spent = patience.reason
+        with _computing(self.total, device):
+            return self._result(
+                kept, everyone, everyone, iteration, stopped, spent, about, clock.elapsed
             )
-        if isinstance(optimizer, torch.optim.LBFGS):
-            raise TypeError(
-                "optimizer_init_fn: LBFGS mixes the elements of a batch; use one that treats all "
-                "values apart, such as torch.optim.Adam"
-            )
-        return optimizer
 
-    def _keep(
-        self, x: torch.Tensor, optimizer: torch.optim.Optimizer, going: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.optim.Optimizer]:
-        """Go on with some rows of the stimulus and of the optimizer's state."""
-        kept = x.detach()[going].requires_grad_(True)
-        kept.grad = None if x.grad is None else x.grad[going]
-        successor = self._optimizer(kept)
-        for old, new in zip(optimizer.param_groups, successor.param_groups, strict=True):
-            new.update({key: value for key, value in old.items() if key != "params"})
-        for key, value in optimizer.state.get(x, {}).items():
-            per_row = isinstance(value, torch.Tensor) and value.shape == x.shape
-            successor.state[kept][key] = value[going] if per_row else value
-        return kept, successor
+    def _projected(self, x: torch.Tensor) -> torch.Tensor:
+        return project(self.postprocessors, x).detach()
+
+    def _drawn(self, elements: Sequence[int]) -> torch.Tensor:
+        if self.draw is None:
+            raise RuntimeError("nothing waits where no starts can be drawn")
+        return self.draw(elements)
 
     def _result(
         self,
         kept: Kept,
+        places: Sequence[int],
+        elements: Sequence[int],
         iteration: int,
         stopped: str | None,
         spent: str,
-        optimizer: torch.optim.Optimizer,
+        optimizer: dict[str, Any],
         duration: float,
     ) -> OptimizationResult:
-        otherwise = stopped or f"{iteration} iterations done"
+        objective = self.objective
+        if len(elements) < self.total and _keeps(objective):
+            objective = objective.keep(elements)
+        best = kept.at(places)
         reasons, ends = [], []
-        for code, end in zip(kept.code.tolist(), kept.end.tolist(), strict=True):
+        for code, end in zip(best.code.tolist(), best.end.tolist(), strict=True):
             at = f"at iteration {end}"
             at += "; the best before it is kept" if end else ", the start, which is returned"
             reasons.append(
                 {
-                    RUNNING: otherwise,
+                    RUNNING: stopped or "",
+                    DONE: f"{end} iterations done",
                     SPENT: spent,
                     BAD_SCORE: f"the score was not finite {at}",
                     BAD_GRADIENT: f"the gradient was not finite {at}",
@@ -312,28 +380,29 @@ class _Run:
             )
             ends.append(iteration if code == RUNNING else end)
         model = self.model if isinstance(self.model, RetinaModel) else None
-        score, response = self._unjittered(kept)
+        seeds = tuple(self.seeds[element] for element in elements) if self.seeds else ()
+        score, response = self._unjittered(objective, best)
         return OptimizationResult(
-            stimulus=kept.stimulus.cpu(),
-            score=score.cpu(),
-            penalty=kept.penalty.cpu(),
-            response=None if response is None else response.cpu(),
-            score_trace=kept.trace()[: max(ends) + 1].cpu().clone(),
-            best_iteration=kept.iteration.cpu(),
+            stimulus=best.stimulus,
+            score=score,
+            penalty=best.penalty,
+            response=response,
+            score_trace=best.trace[: max(ends) + 1].clone(),
+            best_iteration=best.iteration,
             iterations=torch.tensor(ends),
-            norm=stimulus_norm(kept.stimulus).cpu(),
+            norm=stimulus_norm(best.stimulus),
             stop_reasons=tuple(reasons),
-            neurons=_neurons(self.objective, len(reasons)),
+            neurons=_neurons(objective, len(reasons)),
             window=self.window,
-            seeds=self.seeds,
+            seeds=seeds,
             start=None if self.seeds else self.start.cpu().clone(),
             data_key=getattr(self.objective, "data_key", None),
             settings={
-                "objective": _described(self.objective),
-                "optimizer": _described_optimizer(optimizer),
-                "regularizers": [_described(r) for r in self.regularizers],
-                "postprocessors": [_described(p) for p in self.postprocessors],
-                "stopper": _described(self.stopper),
+                "objective": described(objective),
+                "optimizer": optimizer,
+                "regularizers": [described(r) for r in self.regularizers],
+                "postprocessors": [described(p) for p in self.postprocessors],
+                "stopper": described(self.stopper),
                 "device": str(self.start.device),
                 "computed": self.computed,
             },
@@ -342,20 +411,22 @@ class _Run:
             **({} if model is None else of_model(model) | _own_lag(self.objective)),
         )
 
-    def _unjittered(self, kept: Kept) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _unjittered(self, objective: Any, best: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return score and response of the best stimuli, as the model sees them unshifted."""
-        if not isinstance(self.objective, JitteredObjective):
-            return kept.score, kept.response
-        with _computing(len(kept.stimulus), kept.stimulus.device), torch.no_grad():
-            plain = evaluate(self.objective.objective, kept.stimulus)
-        return torch.where(kept.score.isnan(), kept.score, plain.score), plain.response
+        if not isinstance(objective, JitteredObjective):
+            return best.score, best.response
+        stimulus = best.stimulus.to(self.start.device)
+        with _computing(len(stimulus), stimulus.device), torch.no_grad():
+            plain = evaluate(objective.objective, stimulus)
+        response = None if plain.response is None else plain.response.cpu()
+        return torch.where(best.score.isnan(), best.score, plain.score.cpu()), response
 
 
 class _Clock:
     """Time spent on the run itself, without what happens between its steps."""
 
     def __init__(self) -> None:
-        self.elapsed = 0.0
+        self.elapsed = self._lapped = 0.0
         self.start()
 
     def start(self) -> None:
@@ -364,6 +435,12 @@ class _Clock:
     def stop(self) -> None:
         self.elapsed += time.perf_counter() - self._since
 
+    def lap(self) -> float:
+        """Return the time since the last lap, of a clock that runs."""
+        now = self.elapsed + time.perf_counter() - self._since
+        lap, self._lapped = now - self._lapped, now
+        return lap
+
 
 @contextmanager
 def _computing(batch: int, device: torch.device) -> Iterator[None]:
@@ -371,18 +448,6 @@ def _computing(batch: int, device: torch.device) -> Iterator[None]:
     # This leaves inference mode and switches gradients on.
     with torch.inference_mode(False), full_float32(device), memory_in_words(batch, device):
         yield
-
-
-def _gradient(score: torch.Tensor, loss: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of the summed losses with respect to the stimulus alone."""
-    if score.requires_grad:
-        (gradient,) = torch.autograd.grad(loss.sum(), x, allow_unused=True)
-        if gradient is not None:
-            return gradient
-    raise ValueError(
-        "objective_object: torch sees no way from the stimulus to its score; compute the score "
-        "with torch operations alone, without detach(), item(), numpy() or no_grad()"
-    )
 
 
 def _check_stimulus(stimulus: Any) -> None:
@@ -424,10 +489,10 @@ def _own_lag(objective: Any) -> dict[str, Any]:
     return {"lag": objective.lag} if hasattr(objective, "lag") else {}
 
 
-def _described(part: Any) -> dict[str, Any]:
+def described(part: Any) -> dict[str, Any]:
     """Return the settings of a part of the run as plain values."""
     if isinstance(part, JitteredObjective):
-        return {**_described(part.objective), "jitter": _described(part.jitter)}
+        return {**described(part.objective), "jitter": described(part.jitter)}
     settings: dict[str, Any] = {"type": type(part).__name__}
     if dataclasses.is_dataclass(part):
         names = [f.name for f in dataclasses.fields(part) if f.init]
@@ -435,16 +500,17 @@ def _described(part: Any) -> dict[str, Any]:
         return settings
     for name in ("data_key", "neurons", "response_reducer"):
         if (value := getattr(part, name, None)) is not None:
-            settings[name] = _described(value) if name == "response_reducer" else _plain(value)
+            settings[name] = described(value) if name == "response_reducer" else _plain(value)
     return settings | ({} if len(settings) > 1 else {"repr": repr(part)})
 
 
-def _described_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def described_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the kind and the settings of an optimizer as plain values."""
     plain = {k: _plain(v) for k, v in optimizer.defaults.items() if _plain(v) is not None}
-    described = {"type": type(optimizer).__name__, **plain}
+    words = {"type": type(optimizer).__name__, **plain}
     if (gradient_filter := getattr(optimizer, "preconditioner", None)) is not None:
-        described["preconditioner"] = _described(gradient_filter)
-    return described
+        words["preconditioner"] = described(gradient_filter)
+    return words
 
 
 def _plain(value: Any) -> Any:

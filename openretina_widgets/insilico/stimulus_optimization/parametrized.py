@@ -13,11 +13,10 @@ from openretina_widgets.errors import check_positive
 from openretina_widgets.insilico.provenance import of_model
 from openretina_widgets.insilico.stimulus_optimization.objective import Evaluation, evaluate
 from openretina_widgets.insilico.stimulus_optimization.optimizer import (
-    OptimizerInit,
     Steps,
     _as_tuple,
-    _described,
     _own_lag,
+    described,
     optimization_steps,
 )
 from openretina_widgets.insilico.stimulus_optimization.parametrization import (
@@ -31,6 +30,7 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     stimulus_norm,
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
 from openretina_widgets.models.retina_model import RetinaModel
 
 _STEP = 0.2  # of the variables, whose start has standard deviation 1
@@ -248,10 +248,10 @@ def _with_parameters(
         )
     settings = {
         **result.settings,
-        "objective": _described(objective),
-        "parametrization": _described(decoder.parametrization),
-        "regularizers": [_described(one) for one in regularizers],
-        "postprocessors": [_described(decoder.bounds)],
+        "objective": described(objective),
+        "parametrization": described(decoder.parametrization),
+        "regularizers": [described(one) for one in regularizers],
+        "postprocessors": [described(decoder.bounds)],
     }
     return replace(
         result,

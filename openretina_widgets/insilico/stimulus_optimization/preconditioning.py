@@ -11,13 +11,13 @@ import torch
 
 from openretina_widgets.errors import real_number
 from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
-from openretina_widgets.insilico.stimulus_optimization.optimizer import OptimizerInit
 from openretina_widgets.insilico.stimulus_optimization.parametrization import cosines
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     ClipStimulus,
     NormAndRange,
     _bounds,
 )
+from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
 
 Bounds = NormAndRange | ContrastAndRange | ClipStimulus
 

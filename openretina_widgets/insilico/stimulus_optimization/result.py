@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import os
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,12 @@ class Step:
     response
         ``(row, time)`` of the neurons that the objective looks at, None when it does not tell.
     score_trace
-        ``(iteration + 1, batch)``: every score so far, NaN where an element had ended.
+        ``(iteration + 1, batch)``: every score so far, NaN where an element had ended. In the
+        steps of a population the columns are places, which elements leave to others.
+    iterations
+        Of each row, its updates so far: less than ``iteration`` where it entered later.
+    at_once
+        Rows that are computed at once since the memory did not suffice for more; None for all.
     """
 
     iteration: int
@@ -49,6 +55,8 @@ class Step:
     stimulus: torch.Tensor
     response: torch.Tensor | None
     score_trace: torch.Tensor
+    iterations: tuple[int, ...] = ()
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +146,62 @@ class OptimizationResult:
         """``(batch, channel)``: standard deviation about that mean, in model units."""
         return self.stimulus.double().flatten(2).std(dim=2, correction=0)
 
+    def take(self, elements: Sequence[int]) -> OptimizationResult:
+        """Return some elements of the batch alone, by their positions."""
+        rows = list(elements)
+        ends = self.iterations[rows]
+        return replace(
+            self,
+            stimulus=self.stimulus[rows],
+            score=self.score[rows],
+            penalty=self.penalty[rows],
+            response=None if self.response is None else self.response[rows],
+            score_trace=self.score_trace[: int(ends.max()) + 1, rows],
+            best_iteration=self.best_iteration[rows],
+            iterations=ends,
+            norm=self.norm[rows],
+            stop_reasons=tuple(self.stop_reasons[row] for row in rows),
+            neurons=tuple(self.neurons[row] for row in rows) if self.neurons else (),
+            seeds=tuple(self.seeds[row] for row in rows) if self.seeds else (),
+            start=None if self.start is None else self.start[rows],
+            parameters={name: value[rows] for name, value in self.parameters.items()},
+            settings=_with_elements(self, lambda of_each: [of_each[row] for row in rows]),
+        )
+
+    @classmethod
+    def join(cls, results: Sequence[OptimizationResult]) -> OptimizationResult:
+        """Return the elements of several results of one model and the same settings as one."""
+        first = results[0]
+        longest = max(len(one.score_trace) for one in results)
+        traces = [
+            torch.nn.functional.pad(
+                one.score_trace, (0, 0, 0, longest - len(one.score_trace)), value=torch.nan
+            )
+            for one in results
+        ]
+
+        def together(name: str) -> Any:
+            tensors = [getattr(one, name) for one in results]
+            return None if tensors[0] is None else torch.cat(tensors)
+
+        tensors = ("stimulus", "score", "penalty", "best_iteration", "iterations", "norm")
+        name = _of_elements(first)
+        each = [x for one in results for x in one.settings["objective"][name]] if name else []
+        return replace(
+            first,
+            **{name: together(name) for name in (*tensors, "response", "start")},
+            score_trace=torch.cat(traces, dim=1),
+            stop_reasons=tuple(reason for one in results for reason in one.stop_reasons),
+            neurons=tuple(neurons for one in results for neurons in one.neurons),
+            seeds=tuple(seed for one in results for seed in one.seeds),
+            parameters={
+                name: torch.cat([one.parameters[name] for one in results])
+                for name in first.parameters
+            },
+            settings=_with_elements(first, lambda _: each),
+            duration_s=sum(one.duration_s for one in results),
+        )
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.npz`` file with arrays and JSON, without pickle; return its path.
 
@@ -211,3 +275,19 @@ class OptimizationResult:
             f"{name}, score {scores}{', …' if batch > 4 else ''}; ended: {self.stop_reason}; "
             f"{self.duration_s:.1f} s"
         )
+
+
+def _of_elements(result: OptimizationResult) -> str:
+    """Return which setting of the objective has a value for each element, "" for none."""
+    names = {"NeuronsObjective": "neurons", "GroupsObjective": "targets"}
+    return names.get(result.settings.get("objective", {}).get("type"), "")
+
+
+def _with_elements(
+    result: OptimizationResult, change: Callable[[list[Any]], list[Any]]
+) -> dict[str, Any]:
+    """Return the settings with what the objective has for each element changed."""
+    name, objective = _of_elements(result), result.settings.get("objective", {})
+    if not name:
+        return dict(result.settings)
+    return {**result.settings, "objective": {**objective, name: change(objective[name])}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 import torch
@@ -21,11 +22,7 @@ from openretina_widgets.insilico.stimulus_optimization.objective import Window, 
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
     OptimizationStopper,
 )
-from openretina_widgets.insilico.stimulus_optimization.optimizer import (
-    OptimizerInit,
-    Steps,
-    optimization_steps,
-)
+from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, optimization_steps
 from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
 from openretina_widgets.insilico.stimulus_optimization.parametrized import parametrized_steps
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
@@ -36,13 +33,58 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     Limits,
     NormAndRange,
 )
+from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
 from openretina_widgets.models.retina_model import RetinaModel
 
 _START_RMS = 0.1  # of the noise a run starts from, in model units, before it is projected
 _STEP = 0.1  # as a share of the norm, or of the range where there is no norm
 
 
-def seeded_steps(
+@dataclass(frozen=True)
+class Seeded:
+    """Experiments that each start from every seed, checked, before any start was drawn.
+
+    Attributes
+    ----------
+    model
+        The model.
+    shape
+        Of one stimulus, ``(1, channel, time, height, width)``.
+    seeds
+        Of each experiment: element ``e * len(seeds) + s`` is experiment e from seed s.
+    total
+        Number of elements.
+    settings
+        What `checked_run` takes besides the starts and the seeds.
+    """
+
+    model: RetinaModel
+    shape: tuple[int, ...]
+    seeds: tuple[int, ...]
+    total: int
+    settings: dict[str, Any]
+
+    def seeds_of(self, elements: Iterable[int]) -> tuple[int, ...]:
+        """Return the seed of each element."""
+        return tuple(self.seeds[element % len(self.seeds)] for element in elements)
+
+    def starts(self, elements: Sequence[int]) -> torch.Tensor:
+        """Draw the starts of some elements: noise, the same on every device."""
+        drawn = {one: _noise(self.shape, one) for one in set(self.seeds_of(elements))}
+        start = torch.cat([drawn[one] for one in self.seeds_of(elements)])
+        return start.to(device=self.model.device, dtype=self.model.dtype)
+
+    def steps(self) -> Steps:
+        """Return the steps of all elements in one batch."""
+        everyone = range(self.total)
+        if "parametrization" in self.settings:
+            return parametrized_steps(self.model, seeds=self.seeds_of(everyone), **self.settings)
+        return optimization_steps(
+            self.starts(everyone), seeds=self.seeds_of(everyone), **self.settings
+        )
+
+
+def seeded(
     model: RetinaModel,
     objective_of: Callable[[int, Window], Any],
     experiments: int,
@@ -65,8 +107,8 @@ def seeded_steps(
     parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
-) -> Steps:
-    """Return the steps of a batch of experiments, each from every seed.
+) -> Seeded:
+    """Check a batch of experiments, each from every seed.
 
     `objective_of` makes the objective of the batch from the number of seeds and the response
     frames that count: element ``e * seeds + s`` is experiment e from seed s. `frames` is how many
@@ -83,45 +125,53 @@ def seeded_steps(
             "norm, stimulus_range, regularizer: this model has no range of its own, and without "
             "any bound the stimulus grows for ever; give at least one"
         )
-    start = torch.cat([_noise(shape, one) for one in seeds]).repeat(experiments, 1, 1, 1, 1)
     counted = time_steps - model.lag if frames is None else frames
     objective = objective_of(len(seeds), check_window(window, counted))
     if jitter is not None:
         objective = jittered(objective, jitter)
     stopper = OptimizationStopper(max_iterations, patience, min_delta)
+    total = len(seeds) * experiments
     if parametrization is not None:
         if precondition is not None or postprocessor is not None:
             raise ValueError(
                 "parametrization: precondition and postprocessor change values, not parameters; "
                 "leave them out"
             )
-        return parametrized_steps(
+        return Seeded(
             model,
-            parametrization,
-            bounds,
-            objective,
-            seeds=seeds * experiments,
-            time_steps=time_steps,
-            learning_rate=learning_rate,
-            optimizer_init_fn=optimizer_init_fn,
-            stopper=stopper,
-            regularizer=regularizer,
+            shape,
+            seeds,
+            total,
+            {
+                "parametrization": parametrization,
+                "bounds": bounds,
+                "objective": objective,
+                "time_steps": time_steps,
+                "learning_rate": learning_rate,
+                "optimizer_init_fn": optimizer_init_fn,
+                "stopper": stopper,
+                "regularizer": regularizer,
+            },
         )
-    bounds.check(start)  # before what is derived from it
+    bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, length, learning_rate)
     if precondition is not None:
         optimizer_init_fn = preconditioned(optimizer_init_fn, precondition, bounds)
     before = () if postprocessor is None else postprocessor
     before = tuple(before) if isinstance(before, list | tuple) else (before,)
-    return optimization_steps(
-        start.to(device=model.device, dtype=model.dtype),
-        optimizer_init_fn=optimizer_init_fn,
-        objective_object=objective,
-        optimization_stopper=stopper,
-        stimulus_regularization_loss=regularizer,
-        stimulus_postprocessor=(*before, bounds),
-        seeds=seeds * experiments,
+    return Seeded(
+        model,
+        shape,
+        seeds,
+        total,
+        {
+            "optimizer_init_fn": optimizer_init_fn,
+            "objective_object": objective,
+            "optimization_stopper": stopper,
+            "stimulus_regularization_loss": regularizer,
+            "stimulus_postprocessor": (*before, bounds),
+        },
     )
 
 

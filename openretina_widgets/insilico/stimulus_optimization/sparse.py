@@ -19,7 +19,7 @@ from openretina_widgets.insilico.stimulus_optimization.objective import (
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded_steps
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 
@@ -97,7 +97,7 @@ def sparse_stimuli(
     Settings, errors and result are those of `sparse_steps`. The elements of the result are the
     first neuron's seeds, then the second's.
     """
-    check_settings("sparse_stimuli", settings, sparse_steps, seeded_steps)
+    check_settings("sparse_stimuli", settings, sparse_steps, seeded)
     return drain(sparse_steps(model, neurons, **settings))
 
 
@@ -134,7 +134,7 @@ def sparse_steps(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    check_settings("sparse_steps", settings, sparse_steps, seeded_steps)
+    check_settings("sparse_steps", settings, sparse_steps, seeded)
     face = as_retina_model(model)
     session = face.session(data_key)
     chosen = face.check_neurons(neurons, session)
@@ -154,4 +154,4 @@ def sparse_steps(
         each = tuple(neuron for neuron in chosen for _ in range(seeds))
         return SparseObjective(face, each, tuple(low), number, session, frames)
 
-    return seeded_steps(face, objective_of, len(chosen), **settings)
+    return seeded(face, objective_of, len(chosen), **settings).steps()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
-from openretina_widgets.memory import free_memory
+from openretina_widgets.insilico.metering import bytes_of, free_on, is_out_of_memory, meter
 from openretina_widgets.models.retina_model import RetinaModel
 
 Job = TypeVar("Job")
@@ -26,7 +23,6 @@ _OTHER_SHARE = 0.25
 # the table of the trained model takes as long with 16 MB as with 256, and longer with 1,024.
 _MOST_MB = {"cuda": 1024.0}
 _OTHER_MOST_MB = 128.0
-_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")  # torch has no class for it
 
 
 def grouped(jobs: Iterable[tuple[int, Job]], room: Room) -> Iterator[tuple[int, list[Job]]]:
@@ -71,7 +67,7 @@ class Room:
         """Return the room that is stated in MB (2^20 bytes), or a share of what is free."""
         if memory_mb is not None:
             return cls(device, memory_mb * 2**20, batch, True)
-        share = _SHARE.get(device.type, _OTHER_SHARE) * _free(device)
+        share = _SHARE.get(device.type, _OTHER_SHARE) * free_on(device)
         most = _MOST_MB.get(device.type, _OTHER_MOST_MB) * 2**20
         return cls(device, min(share, most), batch, False)
 
@@ -134,9 +130,9 @@ def run_batch(
         ):
             stimulus = torch.stack(list(movies)).to(device=room.device, dtype=model.dtype)
             if room.bytes_per_frame is None:
-                with _meter(room.device) as meter:
+                with meter(room.device) as used:
                     responses = model.responses(stimulus, sessions)
-                room.measured(meter.peak + _bytes(stimulus), len(movies), frames)
+                room.measured(used.peak + bytes_of(stimulus), len(movies), frames)
             else:
                 responses = model.responses(stimulus, sessions)
             return [
@@ -148,7 +144,7 @@ def run_batch(
             raise
         out_of_memory = error
     except RuntimeError as error:
-        if not any(words in str(error) for words in _CPU_OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         out_of_memory = OutOfMemory(
             f"{room.device}: out of memory with a batch of {len(movies)}; use shorter stimuli. "
@@ -160,79 +156,3 @@ def run_batch(
     half = len(movies) // 2
     parts = [run_batch(model, part, wanted, room) for part in (movies[:half], movies[half:])]
     return [np.concatenate(both) for both in zip(*parts, strict=True)]
-
-
-def _free(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    return free_memory()
-
-
-class _CudaMeter:
-    """Peak of the memory that torch allocates on a CUDA device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.peak = 0
-
-    def __enter__(self) -> _CudaMeter:
-        torch.cuda.reset_peak_memory_stats(self._device)
-        self._before = torch.cuda.memory_allocated(self._device)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.peak = torch.cuda.max_memory_allocated(self._device) - self._before
-
-
-class _OperationMeter(TorchDispatchMode):
-    """Bytes of what the largest operation reads and writes, times two for what else is alive.
-
-    torch does not tell the peak of its memory on the CPU.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._largest = 0
-
-    @property
-    def peak(self) -> int:
-        return 2 * self._largest
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self._weigh(func, args, kwargs or {})
-
-    def _weigh(self, func: Any, args: Any, kwargs: Any) -> Any:
-        out = func(*args, **kwargs)
-        held = {
-            tensor.untyped_storage().data_ptr(): _bytes(tensor)
-            for tensor in tree_leaves((args, kwargs, out))
-            if isinstance(tensor, torch.Tensor)
-        }
-        self._largest = max(self._largest, sum(held.values()))
-        return out
-
-
-class _LeanOperationMeter(_OperationMeter):
-    """The same where torch's compiler is not in use.
-
-    torch keeps its compiler from compiling `__torch_dispatch__`, and imports it to do so: 800
-    modules, a second, and some 75 MB of every student's kernel. Where nobody has imported it there
-    is nothing to keep off.
-    """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self._weigh(func, args, kwargs or {})
-
-
-def _meter(device: torch.device) -> Any:
-    if device.type == "cuda":
-        return _CudaMeter(device)
-    return _OperationMeter() if "torch._dynamo" in sys.modules else _LeanOperationMeter()
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

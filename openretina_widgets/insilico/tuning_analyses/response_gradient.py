@@ -17,9 +17,10 @@ from openretina_widgets.data_io.artificial_stimuli import ArtificialStimulus, Sc
 from openretina_widgets.data_io.artificial_stimuli.building import check_contrast
 from openretina_widgets.errors import check_positive, unknown_name
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.insilico.metering import KeptBytes
 from openretina_widgets.insilico.provenance import of_model, versions
 from openretina_widgets.insilico.receptive_fields.centres import centres, chosen_neurons
-from openretina_widgets.insilico.receptive_fields.gradient import MEMORY_MB, KeptBytes
+from openretina_widgets.insilico.receptive_fields.gradient import MEMORY_MB
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.experiments import spot_diameter

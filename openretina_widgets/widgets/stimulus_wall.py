@@ -1,0 +1,519 @@
+"""Every neuron's best stimulus emerging on a wall, and the chosen one as a movie."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import ipywidgets as ipw
+import numpy as np
+import torch
+import traitlets
+
+from openretina_widgets.insilico.compute import live_threads, torch_threads
+from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
+from openretina_widgets.insilico.stimulus_optimization.population import (
+    PopulationStep,
+    PopulationSteps,
+    population_steps,
+)
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings
+from openretina_widgets.jobs import Job
+from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+from openretina_widgets.widgets.field_wall import FieldWall
+from openretina_widgets.widgets.run_panel import RunControls, RunPanel
+from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.stimulus_player import StimulusPlayer
+
+_HINT = "Press Optimise to find the best stimulus of every neuron."
+_ORDERS = ("neuron", "type", "score", "similarity")
+_SHARE = 0.05  # of the run's time that its pictures may take
+# Rows of the pool on a CPU: more were measured to be no faster, and make pictures rarer.
+_CHUNK_ON_CPU = 16
+
+
+@dataclass(frozen=True)
+class LiveStimuli:
+    """What is drawn of a run at one moment.
+
+    Attributes
+    ----------
+    images
+        ``(neuron, channel, height, width)``: of each stimulus the frame with the most power, NaN
+        where there is none yet.
+    scores
+        ``(neuron,)``, NaN where there is none yet.
+    movie
+        Stimulus of the watched neuron, ``(channel, time, height, width)``, while it is computed.
+    watched
+        That neuron.
+    progress
+        Share of the most iterations that are allowed.
+    done, total
+        Neurons and seeds that have ended, and all.
+    updates
+        Iterations so far, of all stimuli together.
+    result
+        The results so far; it grows.
+    """
+
+    images: np.ndarray
+    scores: np.ndarray
+    movie: np.ndarray | None
+    watched: int
+    progress: float
+    done: int
+    total: int
+    updates: int
+    result: PopulationResult
+
+
+class StimulusPictures:
+    """Copies what is drawn out of the steps, and keeps its share of the run's time small.
+
+    Parameters
+    ----------
+    neurons
+        The neurons of the wall, in the order of its images.
+    shape
+        ``(channel, height, width)``.
+    most
+        Most iterations of a stimulus.
+    """
+
+    def __init__(self, neurons: Sequence[int], shape: tuple[int, ...], most: int) -> None:
+        self.neurons = tuple(neurons)
+        self.watched = -1
+        self._place = {neuron: place for place, neuron in enumerate(self.neurons)}
+        self._images = np.full((len(self.neurons), *shape), np.nan, np.float32)
+        self._scores = np.full(len(self.neurons), np.nan)
+        self._final = np.full(len(self.neurons), -np.inf)  # best of the seeds that have ended
+        self._most, self._updates = most, 0
+        self._again_at = 0.0
+        self._total = len(self.neurons)
+
+    @property
+    def due(self) -> bool:
+        """Whether its share of the time allows another."""
+        return time.perf_counter() >= self._again_at
+
+    def watching(self, steps: PopulationSteps) -> PopulationSteps:
+        """Pass on the steps, and keep a picture of what has ended."""
+        sent: str | None = None
+        first = True
+        while True:
+            try:
+                step = steps.send(sent)
+            except StopIteration as end:
+                return end.value
+            if first:  # what a folder holds from before
+                for block in step.result.blocks():
+                    self.finish(block)
+                first = False
+            for ended in step.ended:
+                self.finish(ended)
+            self._updates += len(step.pairs)
+            sent = yield step
+
+    def finish(self, result: OptimizationResult) -> None:
+        """Keep pictures of results."""
+        images, scores = strongest_frames(result.stimulus), result.score.tolist()
+        for row, (neuron,) in enumerate(result.neurons):
+            place = self._place.get(neuron)
+            if place is not None and scores[row] > self._final[place]:
+                self._images[place] = images[row]
+                self._scores[place] = self._final[place] = scores[row]
+
+    def __call__(self, step: PopulationStep) -> LiveStimuli:
+        """Return what is drawn of a step."""
+        start = time.perf_counter()
+        images = strongest_frames(step.step.stimulus)
+        scores = step.step.score.tolist()
+        movie = None
+        for row, (neuron, _) in enumerate(step.pairs):
+            place = self._place[neuron]
+            if self._final[place] == -np.inf:
+                self._images[place], self._scores[place] = images[row], scores[row]
+            if neuron == self.watched and movie is None:
+                movie = step.step.stimulus[row].float().cpu().numpy().copy()
+        self._total = step.total
+        going = sum(step.step.iterations)
+        live = LiveStimuli(
+            self._images.copy(),
+            self._scores.copy(),
+            movie,
+            self.watched,
+            (step.done + going / self._most) / step.total,
+            step.done,
+            step.total,
+            self._updates,
+            step.result,
+        )
+        end = time.perf_counter()
+        self._again_at = end + (end - start) * (1 / _SHARE - 1)
+        return live
+
+    def ended(self, result: PopulationResult) -> LiveStimuli:
+        """Return what is drawn when the run is over: only what has ended, at its best."""
+        gone = np.isinf(self._final)
+        self._images[gone], self._scores[gone] = np.nan, np.nan
+        done, total = len(result), self._total
+        share = done / max(1, total)
+        return LiveStimuli(
+            self._images, self._scores, None, -1, share, done, total, self._updates, result
+        )
+
+
+def strongest_frames(stimulus: torch.Tensor) -> np.ndarray:
+    """Return of each stimulus the frame with the most power, ``(row, channel, height, width)``."""
+    x = stimulus.detach()
+    at = torch.linalg.vector_norm(x, dim=(1, 3, 4)).argmax(dim=1)
+    return x[torch.arange(len(x), device=x.device), :, at].float().cpu().numpy()
+
+
+class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
+    """Finds the best stimulus of every neuron and shows them while they emerge.
+
+    A tile shows the frame with the most power: of the stimulus as it is now, and, once the neuron
+    has ended, of its best. A click chooses the neuron in all linked widgets and shows its stimulus
+    as a movie. The run takes place in a worker thread of the kernel.
+
+    Parameters
+    ----------
+    model
+        A `RetinaModel`, or a live OpenRetina model.
+    selection
+        What linked widgets look at; an own one for None. Its model is `model`.
+    data_key
+        Session; the selection's own for None.
+    neurons
+        Neurons of the wall, all of the session for None.
+    seed, folder, chunk
+        See `population_steps`; on a CPU the pool has at most 16 rows where `chunk` is None, so that
+        pictures are not rare.
+    order
+        ``"neuron"``, ``"type"``, ``"score"`` (largest first) or ``"similarity"`` (of the frames,
+        to that of the chosen neuron). By the last two, tiles change places when a run has ended.
+    picture_rate
+        Most pictures a second.
+    threads
+        Torch threads of the run on a CPU. ``"auto"`` takes one fewer than the machine has cores;
+        None leaves torch as it is.
+    settings
+        Those of `neuron_steps`, such as ``max_iterations``.
+
+    Attributes
+    ----------
+    result : PopulationResult or None
+        The result of the last run, also of one that was stopped; may be observed.
+    job : Job or None
+        The run that is going on, or the last one.
+    selection : Selection
+        Model, session and neurons; the neurons chosen here and there are the same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+
+    Examples
+    --------
+    >>> wall = StimulusWall(load_model("synthetic"), max_iterations=50)
+    >>> result = await wall.start()
+    """
+
+    _paused = "Paused. Press Resume to go on."
+    result = traitlets.Instance(PopulationResult, allow_none=True)
+
+    def __init__(
+        self,
+        model: RetinaModel | Any,
+        *,
+        selection: Selection | None = None,
+        data_key: str | None = None,
+        neurons: Sequence[int] | None = None,
+        seed: int | Sequence[int] = 0,
+        folder: str | os.PathLike[str] | None = None,
+        chunk: int | None = None,
+        order: Literal["neuron", "type", "score", "similarity"] = "neuron",
+        picture_rate: float = 8.0,
+        threads: int | Literal["auto"] | None = "auto",
+        **settings: Any,
+    ) -> None:
+        check_settings("StimulusWall", settings, neuron_steps, type(self).__init__)
+        face = as_retina_model(model)
+        if selection is None:
+            selection = Selection(face, data_key=data_key)
+        elif selection.model is not face:
+            raise ValueError("selection: it looks at another model than the one given")
+        elif data_key is not None and face.session(data_key) != selection.data_key:
+            selection.choose(0, data_key=data_key)
+        self.selection = selection
+        self.model = face
+        self._data_key = session = selection.data_key
+        self._picture_rate = picture_rate
+        self._threads: int | None = live_threads() if threads == "auto" else threads
+        if chunk is None and face.device.type == "cpu":
+            chunk = _CHUNK_ON_CPU
+        everyone = range(face.n_neurons(session))
+        self._neurons = face.check_neurons(everyone if neurons is None else neurons, session)
+        self._asked = {
+            "data_key": session,
+            "seed": seed,
+            "folder": folder,
+            "chunk": chunk,
+            **settings,
+        }
+        self._steps()  # what does not fit is said now
+        self._labels = [neuron.label for neuron in face.neurons(session)]
+        self._types = [neuron.cell_type or "" for neuron in face.neurons(session)]
+        self._live: LiveStimuli | None = None
+        self._pictures: StimulusPictures | None = None
+        self._order: list[int] = list(range(len(self._neurons)))  # places, as the wall has them
+        self._status = RunStatus()
+        self._sort = ipw.Dropdown(
+            options=_ORDERS,
+            value=order,
+            description="Order",
+            tooltip="In which order the stimuli stand",
+            layout=ipw.Layout(width="190px"),
+            style={"description_width": "45px"},
+        )
+        self._buttons = RunControls(
+            "Optimise",
+            start="Find the best stimulus of every neuron",
+            pause="Pause after this iteration",
+            stop="End the run and keep what has finished",
+            more=(self._sort,),
+            width="110px",
+        )
+        self.wall = FieldWall(
+            title="Best stimuli: the frame with the most power",
+            unit="model units",
+            pixel_size_um=face.pixel_size_um,
+            height=470,
+            tile=112 if len(face.channels) == 1 else 130,
+            placeholder=_HINT,
+        )
+        self.player = StimulusPlayer(
+            channels=face.channels,
+            frame_rate=face.frame_rate,
+            pixel_size_um=face.pixel_size_um,
+            placeholder="The stimulus of the chosen neuron will play here.",
+            autoplay=True,
+        )
+        left = ipw.VBox([self.wall], layout=ipw.Layout(min_width="0", flex="1 1 480px"))
+        right = ipw.VBox(
+            [self.player],
+            layout=ipw.Layout(min_width="0", flex="1 1 420px", margin="6px 0 0 12px"),
+        )
+        row = ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%"))
+        super().__init__((self._buttons, self._status, row))
+        self.add_class("orw-stimulus-wall")
+        self._steered_by(self._buttons)
+        self._sort.observe(lambda _: self._main_loop.call(self._draw), "value")
+        self.wall.observe(lambda _: self._main_loop.call(self._chosen), "selected")
+        selection.observe(self._selection_changed, ["model", "data_key", "neurons"])
+        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures())
+
+    # In code ---------------------------------------------------------------------------------
+
+    def start(self, *, paused: bool = False) -> Job[LiveStimuli, PopulationResult]:
+        """Start a run; one that is going on is ended first. A folder's results are taken over.
+
+        Returns
+        -------
+        Job
+            ``await`` it for the `PopulationResult`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the folder does not fit; the message is shown in the widget as well.
+        """
+        self._end_job()
+        try:
+            steps = self._steps()
+        except (TypeError, ValueError, MemoryError) as error:
+            self._fail(error)
+            raise
+        self.result = None
+        channels, height, width = self.model.input_shape
+        most = self._asked.get("max_iterations", 200) or 200
+        pictures = StimulusPictures(self._neurons, (channels, height, width), most)
+        pictures.watched = self.selection.neuron
+        self._pictures, self._live = pictures, None
+        wall = self.wall
+        self._draw()
+        self.job = job = Job(
+            lambda: pictures.watching(steps),
+            snapshot=pictures,
+            on_update=self._show,
+            on_done=self._ended,
+            ready=lambda: pictures.due and wall.ready,
+            rate_hz=self._picture_rate,
+            name="best stimuli",
+            context=partial(torch_threads, self._threads),
+        )
+        n = len(self._neurons)
+        self._doing = f"Optimising the stimuli of {n} neurons on {self.model.device}."
+        self._status.tell("running", self._doing, progress=0.0, figures=self._figures())
+        self._buttons.show("paused" if paused else "running")
+        return job.start(paused=paused)
+
+    def close(self) -> None:
+        """End the run and close the widget with all that belongs to it; the selection stays."""
+        if self.comm is not None:
+            self.selection.unobserve(self._selection_changed, ["model", "data_key", "neurons"])
+        super().close()
+
+    def _steps(self) -> PopulationSteps:
+        return population_steps(self.model, self._neurons, **self._asked)
+
+    # The selection ---------------------------------------------------------------------------
+
+    def _chosen(self) -> None:
+        selected = self.wall.selected
+        if selected and self._is_shown() and selected != self.selection.neurons:
+            self.selection.choose(selected)
+
+    def _is_shown(self) -> bool:
+        """Return whether the selection looks at what the wall shows."""
+        return self.selection.model is self.model and self.selection.data_key == self._data_key
+
+    def _selection_changed(self, _: Any = None) -> None:
+        if not self._is_shown():
+            self.wall.selected = ()
+            return
+        there = self.wall.neurons
+        self.wall.selected = tuple(n for n in self.selection.neurons if n in there)
+        if self._pictures is not None:
+            self._pictures.watched = self.selection.neuron
+        if self._sort.value == "similarity" and (self.job is None or self.job.done()):
+            self._draw()
+        self._play()
+
+    def _play(self) -> None:
+        """Show the stimulus of the leading neuron, the best one where it has ended."""
+        if not self._is_shown():
+            return
+        neuron = self.selection.neuron
+        live = self._live
+        stimulus: Any = None
+        if live is not None and live.movie is not None and live.watched == neuron:
+            stimulus = live.movie
+        elif live is not None and neuron in live.result.neurons:
+            one = live.result.of(neuron)
+            stimulus = one.stimulus[int(one.score.nan_to_num(-torch.inf).argmax())].numpy()
+        self.player.title = f"Neuron {self._labels[neuron]}"
+        if stimulus is None:
+            return
+        if live is not None and stimulus is live.movie:
+            self.player.show(stimulus)  # newer ones follow
+        else:
+            self.player.stimulus = stimulus
+
+    # Pictures --------------------------------------------------------------------------------
+
+    def _sorted(self) -> list[int]:
+        """Return the places of the images in the order that is chosen."""
+        places = list(range(len(self._neurons)))
+        live, order = self._live, self._sort.value
+        if order == "type":
+            return sorted(places, key=lambda place: self._types[self._neurons[place]])
+        if live is None or order == "neuron":
+            return places
+        if order == "score":
+            values = np.nan_to_num(live.scores, nan=-np.inf)
+        else:
+            flat = np.nan_to_num(live.images.reshape(len(places), -1))
+            flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+            leading = self.selection.neuron
+            if not self._is_shown() or leading not in self._neurons:
+                return places
+            values = flat @ flat[self._neurons.index(leading)]
+        return np.argsort(-values, kind="stable").tolist()
+
+    def _draw(self) -> None:
+        """Draw the wall anew, with its tiles in the order that is chosen."""
+        if self._pictures is None:
+            return
+        self._order = self._sorted()
+        shape = (len(self._neurons), *self.model.input_shape)
+        live = self._live
+        images = np.full(shape, np.nan, np.float32) if live is None else live.images
+        neurons = [self._neurons[place] for place in self._order]
+        notes = None
+        if live is not None:
+            notes = [f"score {live.scores[place]:.4g}" for place in self._order]
+        self.wall.show(
+            images[self._order],
+            neurons=neurons,
+            labels=[self._labels[neuron] for neuron in neurons],
+            notes=notes,
+            panels=self.model.channels if len(self.model.channels) > 1 else (),
+        )
+        if self._is_shown():
+            chosen = self.selection.neurons
+            self.wall.selected = tuple(neuron for neuron in chosen if neuron in neurons)
+
+    # From the run, on the loop ---------------------------------------------------------------
+
+    def _show(self, live: LiveStimuli) -> None:
+        self._live = live
+        if self.job is None or self.job.done():
+            return
+        self.wall.show_live(live.images[self._order])
+        if live.movie is not None:
+            self._play()
+        self._show_going(progress=live.progress, figures=self._figures())
+
+    def _ended(self, job: Job[LiveStimuli, PopulationResult]) -> None:
+        self.wall.flush()
+        super()._ended(job)
+
+    def _ended_without(self, job: Job[LiveStimuli, PopulationResult]) -> None:
+        self._status.tell("idle", f"Ended: {job.reason}, before anything was computed. {_HINT}")
+
+    def _ended_with(
+        self, result: PopulationResult, job: Job[LiveStimuli, PopulationResult]
+    ) -> None:
+        pictures = self._pictures
+        if pictures is None:
+            return
+        for block in result.blocks():
+            pictures.finish(block)
+        self._live = pictures.ended(result)
+        self.result = result
+        self._draw()
+        self._play()
+        n, asked = len(result.neurons), len(self._neurons)
+        where = "" if result.folder is None else f" They are in {os.fspath(result.folder)}."
+        after = f" after {job.reason}" if job.reason else ""
+        self._status.tell(
+            "finished",
+            f"{n} of {asked} neurons have ended{after}.{where} Click on a stimulus to play it.",
+            progress=None if job.reason else 1.0,
+            figures=self._figures(),
+        )
+
+    def _figures(self) -> list[tuple[str, str]]:
+        job, live = self.job, self._live
+        elapsed = job.elapsed if job is not None else 0.0
+        rate = live.updates / elapsed if live is not None and elapsed > 0 else 0.0
+        left = None
+        if live is not None and 0 < live.progress < 1 and elapsed > 0:
+            left = elapsed * (1 - live.progress) / live.progress
+        return [
+            ("ended", "–" if live is None else f"{live.done:,} of {live.total:,}"),
+            ("rate", f"{rate:,.0f} stimulus-iterations/s" if rate > 0 else "–"),
+            ("elapsed", as_time(elapsed)),
+            ("remaining, at most", as_time(left)),
+        ]

@@ -1,0 +1,159 @@
+"""The wall of best stimuli in plain Python and with an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from openretina_widgets import RetinaModel, StimulusWall, optimize_neurons
+from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.stimulus_wall import strongest_frames
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+FEW = {"time_steps": 9, "max_iterations": 8}
+
+
+@pytest.fixture
+def wall(small_model):
+    wall = StimulusWall(small_model, chunk=2, **FEW)
+    yield wall
+    wall.close()
+
+
+def frame_of(stimulus: torch.Tensor) -> np.ndarray:
+    """The frame with the most power, one stimulus at a time."""
+    power = [float(stimulus[:, t].square().sum()) for t in range(stimulus.shape[1])]
+    return stimulus[:, int(np.argmax(power))].numpy()
+
+
+def test_strongest_frames() -> None:
+    stimulus = torch.randn(5, 2, 7, 4, 3, generator=torch.Generator().manual_seed(0))
+    expected = [frame_of(one) for one in stimulus]
+    assert np.array_equal(strongest_frames(stimulus), np.stack(expected))
+
+
+def test_the_wall_shows_the_best_stimulus_of_every_neuron(wall, small_model) -> None:
+    result = wall.start().result(timeout=60)
+    assert wall.result is result
+    assert wall.wall.neurons == (0, 1, 2)
+    for neuron in range(3):
+        alone = optimize_neurons(small_model, neuron, **FEW)
+        shown = wall.wall.images[neuron]
+        np.testing.assert_allclose(shown, frame_of(alone.stimulus[0]), atol=1e-5)
+    assert wall._status.kind == "finished"
+    assert "3 of 3 neurons" in wall._status.message
+
+
+def test_neurons_that_were_chosen_and_their_best_seed(small_model) -> None:
+    wall = StimulusWall(small_model, neurons=[2, 0], seed=[0, 1, 2], **FEW)
+    result = wall.start().result(timeout=60)
+    for place, neuron in enumerate((2, 0)):
+        one = result.of(neuron)
+        best = one.stimulus[int(one.score.argmax())]
+        np.testing.assert_array_equal(wall.wall.images[place], frame_of(best))
+    wall.close()
+
+
+@pytest.mark.parametrize("order", ["neuron", "type", "score", "similarity"])
+def test_orders(wall, order) -> None:
+    result = wall.start().result(timeout=60)
+    wall.selection.choose(1)
+    wall._sort.value = order
+    images = {n: frame_of(result.of(n).stimulus[0]).ravel() for n in range(3)}
+    like = {n: images[n] @ images[1] / np.linalg.norm(images[n]) for n in range(3)}
+    types = {0: "ON sustained", 1: "OFF <b>transient</b>", 2: ""}
+    key = {
+        "neuron": lambda n: n,
+        "type": lambda n: types[n],
+        "score": lambda n: -float(result.of(n).score[0]),
+        "similarity": lambda n: -like[n],
+    }[order]
+    assert list(wall.wall.neurons) == sorted(range(3), key=key)
+    for place, neuron in enumerate(wall.wall.neurons):
+        assert np.array_equal(wall.wall.images[place].ravel(), images[neuron])
+    assert wall.wall.selected == (1,)
+
+
+def test_a_choice_is_shared_and_plays(small_model) -> None:
+    selection = Selection(small_model)
+    wall = StimulusWall(small_model, selection=selection, **FEW)
+    result = wall.start().result(timeout=60)
+    wall.wall.selected = (2,)
+    assert selection.neurons == (2,)
+    assert np.array_equal(wall.player.stimulus, result.of(2).stimulus[0].numpy())
+    selection.choose([1, 0])
+    assert wall.wall.selected == (1, 0)
+    assert np.array_equal(wall.player.stimulus, result.of(1).stimulus[0].numpy())
+    assert "OFF" in wall.player.title
+    wall.close()
+
+
+def test_stimuli_emerge_while_the_run_goes_on(synthetic: RetinaModel) -> None:
+    """Each picture is of the run as it is: values change, and rows that have ended stay."""
+    wall = StimulusWall(synthetic, neurons=range(20), max_iterations=40, patience=None, chunk=5)
+    shown = []
+    draw = wall.wall.show_live
+
+    def watched(images: np.ndarray) -> None:
+        shown.append(np.array(images))
+        draw(images)
+        for number in range(1, wall.wall.stats.sent + 1):  # a page that keeps up
+            wall.wall._window.hear(
+                {"event": "painted", "view": "a", "frame": number, "painted": number}
+            )
+
+    async def watch() -> None:
+        wall.wall.show_live = watched
+        wall.wall._window.hear({"event": "open", "view": "a", "version": 0})
+        await wall.start()
+
+    asyncio.run(watch())
+    assert len(shown) >= 3
+    known = [int(np.isfinite(images).all(axis=(1, 2, 3)).sum()) for images in shown]
+    assert known == sorted(known)
+    assert known[0] < 20
+    assert all(not np.array_equal(a, b) for a, b in itertools.pairwise(shown))
+    assert np.isfinite(wall.wall.images).all()
+    wall.close()
+
+
+def test_what_is_stopped_keeps_what_has_finished(small_model, tmp_path) -> None:
+    settings = {**FEW, "max_iterations": 2000, "patience": None, "chunk": 1}
+    wall = StimulusWall(small_model, folder=tmp_path / "best", **settings)
+
+    async def stop_after_one() -> None:
+        job = wall.start()
+        while not np.isfinite(wall._pictures._final).any():
+            await asyncio.sleep(0.005)
+        wall.stop()
+        await job
+
+    asyncio.run(stop_after_one())
+    assert 1 <= len(wall.result) < 3
+    finished = wall.result.neurons
+    images = wall.wall.images
+    for neuron in range(3):
+        assert np.isfinite(images[neuron]).all() == (neuron in finished)
+    assert wall._status.message.startswith(f"{len(finished)} of 3 neurons")
+    again = StimulusWall(small_model, folder=tmp_path / "best", **settings)
+    again.start().result(timeout=60)
+    assert again.result.neurons == (0, 1, 2)
+    np.testing.assert_array_equal(again.wall.images[finished[0]], images[finished[0]])
+    wall.close()
+    again.close()
+
+
+def test_errors_name_the_argument(small_model) -> None:
+    with pytest.raises(TypeError, match="max_iterations"):
+        StimulusWall(small_model, max_iteration=3)
+    with pytest.raises(ValueError, match="chunk"):
+        StimulusWall(small_model, chunk=0)
+    with pytest.raises(ValueError, match="selection"):
+        StimulusWall(
+            small_model, selection=Selection(RetinaModel(small_model.module, input_shape=(2, 6, 5)))
+        )
