@@ -63,9 +63,9 @@ def test_every_control(lab: Lab, kernel_name: str) -> None:
     lab.wait_until("f'Image {viewer.plane.clicked}: response' in viewer._heading.value")
 
     # Another neuron, without another run.
-    output.get_by_placeholder("number or type, e.g. ON").fill("linear control")
+    output.get_by_placeholder("number or type, e.g. ON").fill("OFF sustained")
     output.locator("select[multiple]").select_option(index=[0])
-    expect(plane.locator(".orw-plane-title")).to_contain_text("linear control")
+    expect(plane.locator(".orw-plane-title")).to_contain_text("OFF sustained")
 
     # Another plane takes the old pictures away; a run can be stopped.
     choose(output, "Plane", "first components of the images")
