@@ -197,3 +197,12 @@ def test_all_names_of_every_module_resolve(name):
     module = importlib.import_module(name)
     for public in getattr(module, "__all__", ()):
         assert getattr(module, public) is not None
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["comparison", "population", "receptive_fields", "stimulus_optimization", "tuning_analyses"],
+)
+def test_each_part_of_the_engine_is_imported_first(part):
+    """Whichever comes first, there is no circle."""
+    assert python(f"import openretina_widgets.insilico.{part}") == ""

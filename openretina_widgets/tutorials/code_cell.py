@@ -150,4 +150,6 @@ def _words(error: BaseException | None) -> str:
         return "Ran"
     if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
         return "Stopped"
+    if isinstance(error, NameError):
+        return "NameError: see below; has the code above been run?"
     return f"{type(error).__name__}: see below, change the code and run it again"

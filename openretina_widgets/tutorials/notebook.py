@@ -239,7 +239,7 @@ class _Reader:
         if said is not None and (problem := problem_of_cell(said, cell.cell_type)):
             self._refuse(number, problem)
         role = said["role"] if said else ""
-        if role == "teacher":
+        if role in ("teacher", "plain"):
             return
         if role == "step":
             self.steps.append((said["title"], []))

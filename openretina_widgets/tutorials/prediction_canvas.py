@@ -25,8 +25,10 @@ _LOOK = (
     {"colour": NEURON_COLOURS[0], "dash": "", "marker": "square"},
 )
 _NOTES = {
-    "cartesian": "0 % is no response, 100 % the largest response of the curve.",
-    "polar": "The centre is no response, the edge the largest response of the curve.",
+    "cartesian": "0 % is no response, 100 % the largest response of the curve: "
+    "yours is stretched to that when you commit.",
+    "polar": "The centre is no response, the edge the largest response of the curve: "
+    "yours is stretched to that when you commit.",
     "dial": "The arrow points to where the response is largest.",
 }
 _HOW = "Draw with mouse, finger or arrow keys."

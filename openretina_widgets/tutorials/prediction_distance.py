@@ -235,7 +235,7 @@ def _difference_in_words(value: float) -> str:
     if value < 0.005:
         return "There is no difference."
     off = f"{100 * value:.0f} % of the largest response (root mean square)"
-    return f"On the average you are off by {off}."
+    return f"On average you are off by {off}."
 
 
 def _angle_in_words(expected: float, found: float, value: float, why: str, period: float) -> str:

@@ -86,6 +86,10 @@ class Question(ABC):
         except (Exception, SystemExit) as error:  # noqa: BLE001  a check is a tutorial's own code
             return Feedback(None, f"This answer could not be checked: {_words(error)}")
 
+    def in_words(self, answer: Any) -> Any:
+        """Return an answer as others read it, such as the texts of what was chosen."""
+        return answer
+
     @abstractmethod
     def _check(self, answer: Any, namespace: Mapping[str, Any]) -> Feedback: ...
 
@@ -127,6 +131,12 @@ class ChoiceQuestion(Question):
             more = "One more is right." if missing == 1 else f"{missing} more are right."
             return Feedback(False, f"So far so good. {more}")
         return Feedback(True, said or "Right.")
+
+    def in_words(self, answer: Any) -> Any:
+        """Return the texts of what was chosen."""
+        if isinstance(answer, list | tuple):
+            return [self.choices[self._position(one)].text for one in answer]
+        return self.choices[self._position(answer)].text
 
     def _position(self, answer: Any) -> int:
         texts = [choice.text for choice in self.choices]

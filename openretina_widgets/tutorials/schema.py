@@ -48,6 +48,7 @@ CELLS = {
     "solution": _object({"role": _TEXT}, {"for": _NAME}),
     "prediction": _object({"role": _TEXT, "id": _NAME}),
     "teacher": _object({"role": _TEXT}),
+    "plain": _object({"role": _TEXT}),
 }
 
 _CHOICE = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -25,6 +26,9 @@ from openretina_widgets.tutorials.user_code import namespace
 from openretina_widgets.widgets.composition import Composition, button, close_all
 
 __all__ = ["TutorialStepper"]
+
+
+LONGEST_PROMPT = 300  # characters of a question that the class's dashboard is told
 
 
 class TutorialStepper(Composition):
@@ -303,7 +307,7 @@ class TutorialStepper(Composition):
 
     def _hints(self, cells: Sequence[TutorialCell]) -> list[ipw.Widget]:
         kind = "orw-lesson-said orw-lesson-hint"
-        return [self._text(cell, cell.source, kind) for cell in cells]
+        return [self._text(cell, _unfolded(cell.source), kind) for cell in cells]
 
     def _question(self, cell: TutorialCell) -> QuestionPanel:
         id = cell.about
@@ -321,12 +325,19 @@ class TutorialStepper(Composition):
         return self._panels[id]
 
     def _check(self, id: str, answer: Any) -> Feedback:
-        feedback = self.tutorial.questions[id].check(answer, namespace())
+        question = self.tutorial.questions[id]
+        feedback = question.check(answer, namespace())
         too_long = isinstance(answer, str) and len(answer) > LONGEST_ANSWER
-        if not too_long:
+        nothing = answer == [] or (isinstance(answer, str) and not answer.strip())
+        if not too_long and not nothing:
             self.progress.answer(id, answer, feedback.correct, feedback.text)
             if self._classroom is not None:
-                self._tell_class("answer", id, {"answer": answer, "correct": feedback.correct})
+                told = {
+                    "answer": question.in_words(answer),
+                    "correct": feedback.correct,
+                    "question": question.prompt[:LONGEST_PROMPT],
+                }
+                self._tell_class("answer", id, told)
         self._show_state()
         return feedback
 
@@ -382,3 +393,9 @@ class TutorialStepper(Composition):
             for id in asked
         )
         return "done" if solved else "open"
+
+
+def _unfolded(hint: str) -> str:
+    """Return a hint that is folded in the notebook, where no button opens it, as its text."""
+    found = re.fullmatch(r"\s*<details><summary>.*?</summary>\s*(.*?)\s*</details>\s*", hint, re.S)
+    return found[1] if found else hint

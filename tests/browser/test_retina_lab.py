@@ -53,8 +53,8 @@ def show(lab: Lab, kernel: str, code: str = ENDLESS) -> Locator:
 def test_tutorial_from_first_to_last_press(lab: Lab) -> None:
     lab.page.set_viewport_size({"width": 1500, "height": 1400})
     lab.open(TUTORIAL)
-    lab.run_cell(1)
-    output = lab.output_area(1)
+    lab.run_cell(2)
+    output = lab.output_area(2)
     output.get_by_placeholder("number or type, e.g. ON").fill("OFF sustained")
     expect(output.locator("select[multiple] option, select[size] option")).to_have_count(8)
     output.locator("select[size]").select_option(index=0)

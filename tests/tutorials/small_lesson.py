@@ -22,6 +22,7 @@ def small_lesson(folder: Path, name: str = "small") -> Path:
             "![dot](dot.png)\n\n<script>window.hacked = 1</script>",
             metadata=_said(role="step", title="Begin"),
         ),
+        text("To be asked, open it as a lesson.", metadata=_said(role="plain")),
         code("start = 20"),
         text(
             "What is one more than `start`?",
@@ -36,7 +37,10 @@ def small_lesson(folder: Path, name: str = "small") -> Path:
                 },
             ),
         ),
-        text("Add.", metadata=_said(role="hint", **{"for": "more"})),
+        text(
+            "<details><summary>Hint</summary>\n\nAdd.\n</details>",
+            metadata=_said(role="hint", **{"for": "more"}),
+        ),
         text("Add one.", metadata=_said(role="hint", **{"for": "more"})),
         text("It is $20 + 1 = 21$.", metadata=_said(role="solution", **{"for": "more"})),
         text("## Choose", metadata=_said(role="step", title="Choose")),

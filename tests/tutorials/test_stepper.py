@@ -89,6 +89,40 @@ def test_starting_again_puts_everything_back(stepper: TutorialStepper) -> None:
     stepper.close()
 
 
+def test_what_is_for_the_plain_notebook_is_not_shown_and_folded_hints_open_by_their_button(
+    tmp_path: Path,
+) -> None:
+    stepper = TutorialStepper(small_lesson(tmp_path), progress_folder=tmp_path)
+    texts = [
+        widget.value
+        for widget in ipw.widgets.widget._instances.values()
+        if isinstance(widget, ipw.HTML | ipw.HTMLMath)
+    ]
+    shown = str(texts) + str(
+        [cell.source for step in stepper.tutorial.steps for cell in step.cells]
+    )
+    assert "To be asked" not in shown
+    hint = stepper._panels["more"].help._hints[0]
+    assert "Add." in str(hint.get_state())
+    assert "details" not in str(hint.get_state())
+    stepper.close()
+
+
+def test_nothing_is_no_answer(tmp_path: Path) -> None:
+    told: list[tuple[str, str, object]] = []
+
+    class Room:
+        def submit(self, kind: str, id: str, value: object) -> None:
+            told.append((kind, id, value))
+
+    stepper = TutorialStepper(small_lesson(tmp_path), Room(), progress_folder=tmp_path)
+    for id, nothing in (("more", ""), ("more", "  "), ("even", []), ("why", "")):
+        assert stepper.answer(id, nothing).correct is not True
+    assert stepper.progress.answers == {}
+    assert [kind for kind, _, _ in told] == ["step"]
+    stepper.close()
+
+
 def test_a_class_is_told_and_its_trouble_does_not_stop_the_lesson(tmp_path: Path) -> None:
     told: list[tuple[str, str, object]] = []
 
@@ -102,7 +136,8 @@ def test_a_class_is_told_and_its_trouble_does_not_stop_the_lesson(tmp_path: Path
     assert stepper.answer("even", 0).correct
     stepper.close()
     assert told[0] == ("step", "small", {"step": 1, "of": 3, "title": "Begin"})
-    assert told[1] == ("answer", "even", {"answer": 0, "correct": True})
+    sent = {"answer": "two", "correct": True, "question": "Which is even?"}
+    assert told[1] == ("answer", "even", sent)
     assert "join again" in stepper._note.value
 
 
@@ -131,9 +166,9 @@ def test_a_plain_notebook_steps_by_its_headings(tmp_path: Path) -> None:
 def test_a_malformed_one_is_refused_by_its_cell(tmp_path: Path) -> None:
     path = small_lesson(tmp_path)
     notebook = nbformat.read(path, 4)
-    notebook.cells[2].metadata["openretina_widgets"]["tutorial"]["question"]["kind"] = "nmber"
+    notebook.cells[3].metadata["openretina_widgets"]["tutorial"]["question"]["kind"] = "nmber"
     nbformat.write(notebook, path)
-    with pytest.raises(TutorialError, match=r"cell 3.*number"):
+    with pytest.raises(TutorialError, match=r"cell 4.*number"):
         TutorialStepper(path, progress_folder=tmp_path)
     with pytest.raises(ValueError, match="tuning_curves"):
         TutorialStepper("tuning_curve")

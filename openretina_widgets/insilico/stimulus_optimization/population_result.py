@@ -9,18 +9,19 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.archive import read_archive
-from openretina_widgets.insilico.population.columns import Column
-from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.memory import free_memory
 from openretina_widgets.models.neuron import ModelIdentity
+
+if TYPE_CHECKING:
+    from openretina_widgets.insilico.population.table import SelectivityTable
 
 try:
     import fcntl
@@ -33,14 +34,14 @@ _CARD = "population.json"
 _IN_USE = "in_use"
 _SMALL = ("score", "iterations", "best_iteration")
 
-_COLUMNS = (
-    Column("neuron", "neuron", "", "Position on the neuron axis of the session."),
-    Column("score", "score", "", "Of the best stimulus, the best of all seeds."),
-    Column("spread", "spread", "", "Standard deviation of the score over the seeds."),
-    Column("seed", "seed", "", "Seed of the start that led to the best stimulus."),
-    Column("iterations", "iterations", "", "Until the run from that seed ended."),
-    Column("best_iteration", "best iteration", "", "Updates until the best stimulus."),
-    Column("stop_reason", "ended", "", "Why the run from that seed ended.", "text"),
+_COLUMNS: tuple[tuple[Any, ...], ...] = (
+    ("neuron", "neuron", "", "Position on the neuron axis of the session."),
+    ("score", "score", "", "Of the best stimulus, the best of all seeds."),
+    ("spread", "spread", "", "Standard deviation of the score over the seeds."),
+    ("seed", "seed", "", "Seed of the start that led to the best stimulus."),
+    ("iterations", "iterations", "", "Until the run from that seed ended."),
+    ("best_iteration", "best iteration", "", "Updates until the best stimulus."),
+    ("stop_reason", "ended", "", "Why the run from that seed ended.", "text"),
 )
 
 
@@ -153,7 +154,12 @@ class PopulationResult:
     @property
     def summary(self) -> SelectivityTable:
         """One row a neuron: score of the best seed, iterations, and why that run ended."""
-        values: dict[str, list[Any]] = {column.name: [] for column in _COLUMNS}
+        # The table's part of the engine looks at best stimuli itself.
+        from openretina_widgets.insilico.population.columns import Column
+        from openretina_widgets.insilico.population.table import SelectivityTable
+
+        columns = tuple(Column(*column) for column in _COLUMNS)
+        values: dict[str, list[Any]] = {column.name: [] for column in columns}
         for neuron in self.neurons:
             own = {seed: one for (n, seed), one in self._ones.items() if n == neuron}
             finite = [seed for seed in own if np.isfinite(own[seed].score)]
@@ -172,7 +178,7 @@ class PopulationResult:
                 values[name].append(value)
         spread = np.array(values["spread"], dtype=float)
         return SelectivityTable(
-            columns=_COLUMNS,
+            columns=columns,
             values={name: np.array(column) for name, column in values.items()},
             reasons={"spread": np.where(np.isnan(spread), "one seed", "").astype(object)},
             data_key=self.card.get("data_key"),

@@ -336,6 +336,7 @@ class ClassroomDashboard(anywidget.AnyWidget):
             "steps": [list(step) for step in overview.steps()],
             "questions": [list(pair) for pair in questions.items()],
             "question": question,
+            "asked": overview.asked(question) if question else "",
             "bars": [[bar.label, bar.count, bar.correct] for bar in bars],
             "predictions": [list(pair) for pair in predictions.items()],
             "prediction": prediction,

@@ -166,6 +166,14 @@ class Overview:
             if kind == "answer" or not self._curves(newest)
         }
 
+    def asked(self, question: str) -> str:
+        """Return the text of a question as the newest answer tells it, empty where none does."""
+        for row in reversed(self._newest.get(("answer", question), {}).values()):
+            value = row.submission.value
+            if isinstance(value, dict) and isinstance(value.get("question"), str):
+                return str(value["question"])
+        return ""
+
     @property
     def predictions(self) -> dict[str, int]:
         """How many predicted each curve, in the order of the first predictions."""

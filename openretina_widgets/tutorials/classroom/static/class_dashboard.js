@@ -8,7 +8,7 @@
  * @typedef {{version: number, room: string, place: string, trouble: string, total: number,
  *   students: {name: string, step: number, of: number, tutorial: string, answers: number}[],
  *   tutorial: string, steps: [string, number][], questions: [string, number][], question: string,
- *   bars: [string, number, boolean | null][], predictions: [string, number][], prediction: string,
+ *   asked: string, bars: [string, number, boolean | null][], predictions: [string, number][], prediction: string,
  *   curves: Curves | null}} Content
  * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
  *   off: Function, send: Function}} Model
@@ -109,6 +109,7 @@ class DashboardView {
     this.noAnswers = make("div", "empty", {
       textContent: "No answers yet. They appear here as soon as somebody answers a question.",
     });
+    this.asked = make("div", "asked");
     this.answersNote = make("div", "note");
     this.predictions = make("select", "", {});
     this.truth = this.checkbox("Show the true curve", "show_truth");
@@ -133,7 +134,7 @@ class DashboardView {
       this.trouble, this.stepsTitle, this.steps, this.students, this.nobody,
       make("div", "cards", {},
         make("div", "card", {}, make("h3", "", { textContent: "Answers" }),
-          this.pickQuestion, this.noAnswers, this.bars, this.answersNote),
+          this.pickQuestion, this.asked, this.noAnswers, this.bars, this.answersNote),
         make("div", "card", {}, make("h3", "", { textContent: "Predicted curves" }),
           this.pickPrediction, this.noCurves, this.legend, this.stage, this.truth.label,
           this.curvesNote)),
@@ -174,7 +175,7 @@ class DashboardView {
 
   show(/** @type {Content} */ content) {
     const { students } = content;
-    say(this.room, `Room ${content.room}`);
+    say(this.room, /^room\b/i.test(content.room) ? content.room : `Room ${content.room}`);
     say(this.count,
       `${counted(students.length, "student")} · ${counted(content.total, "submission")}`);
     say(this.trouble, content.trouble);
@@ -185,8 +186,8 @@ class DashboardView {
     this.showStudents(content);
     this.showAnswers(content);
     this.showCurves(content);
-    say(this.foot, `Answers are in ${content.place}. There is no password: whoever can read it `
-      + "can open this dashboard and sees every answer.");
+    say(this.foot, `Answers are in ${content.place}. There is no password: whoever can read `
+      + "that database can open this dashboard and sees every answer.");
     this.root.dataset.version = String(content.version);
   }
 
@@ -239,10 +240,12 @@ class DashboardView {
     if (select.value !== chosen) select.value = chosen;
   }
 
-  showAnswers(/** @type {Content} */ { bars, questions, question }) {
+  showAnswers(/** @type {Content} */ { bars, questions, question, asked }) {
     this.noAnswers.hidden = bars.length > 0;
     this.pickQuestion.hidden = !question;
     this.options(this.questions, questions, question);
+    this.asked.hidden = !asked;
+    say(this.asked, asked);
     const most = Math.max(1, ...bars.map(([, n]) => n));
     fill(this.bars, bars.flatMap((bar) => [[...bar, true], [...bar, false]]),
       () => make("div"),
