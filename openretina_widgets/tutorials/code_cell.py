@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import ipywidgets as ipw
 
+from openretina_widgets.insilico.compute import live_threads
 from openretina_widgets.tutorials.code_editor import CodeEditor
 from openretina_widgets.tutorials.live_output import LiveOutput
 from openretina_widgets.tutorials.user_code import run_code, shell_missing
@@ -122,7 +124,7 @@ class CodeCell(Composition):
                 self.editor.state, self.editor.note = "running", ""
                 self.output.clear()
                 await asyncio.sleep(0)  # the page sees that it runs
-                with self.output.taking():
+                with self.output.taking(), _threads():
                     self.error = await run_code(self.source)
         except asyncio.CancelledError as stopped:
             self.error = stopped
@@ -143,6 +145,20 @@ class CodeCell(Composition):
         if lock is None or (loop is not None and loop is not asyncio.get_running_loop()):
             lock = CodeCell._running = asyncio.Lock()
         return lock
+
+
+@contextmanager
+def _threads() -> Iterator[None]:
+    """Leave the page a core while code runs, as a watched run does; the code may set another."""
+    import torch
+
+    before, number = torch.get_num_threads(), live_threads()
+    torch.set_num_threads(min(before, number))
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() == min(before, number):
+            torch.set_num_threads(before)
 
 
 def _words(error: BaseException | None) -> str:
