@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Literal, get_args
 
 import torch
 
 from openretina_widgets.errors import OutOfMemory
+from openretina_widgets.models.lower_precision import in_bfloat16, in_full
 
 
 def cores() -> int:
@@ -59,61 +60,140 @@ def torch_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class _FullFloat32:
-    """Counts who needs plain float32, as the setting belongs to the whole process."""
+class _Float32:
+    """Counts who computes in plain float32 and who in TF32: torch has one setting for all threads.
+
+    While both kinds are there, everybody computes in plain float32, which is the more exact.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
-        self._before: tuple[bool | None, list[str]] = (None, [])
+        self._users = {"ieee": 0, "tf32": 0}
+        self._before: _Settings = ((), ())
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def using(self, precision: str) -> Iterator[None]:
+        """Let matrix products use a precision, and convolutions plain float32."""
         with self._lock:
-            if self._users == 0:
-                self._before = _tf32()
-                _set_tf32(None if self._before[0] is None else False, ["ieee"] * 2)
-            self._users += 1
+            if not any(self._users.values()):
+                self._before = _settings()
+            self._users[precision] += 1
+            self._apply()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users[precision] -= 1
+                self._apply()
 
-    def __exit__(self, *exc_info: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                _set_tf32(*self._before)
+    def _apply(self) -> None:
+        if not any(self._users.values()):
+            _set(self._before)
+            return
+        tf32 = not self._users["ieee"]
+        older = tuple(
+            None if was is None else wanted
+            for was, wanted in zip(self._before[0], (False, tf32), strict=True)
+        )
+        _set((older, ("ieee", "ieee", "tf32" if tf32 else "ieee")))
 
 
-_full_float32 = _FullFloat32()
+_Settings = tuple[tuple[bool | None, ...], tuple[str, ...]]
+_float32 = _Float32()
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+"""How the model is computed. ``"tf32"``: float32 whose matrix products round their factors to 10
+bits of mantissa (NVIDIA, from compute capability 8.0). ``"bfloat16"``: 7 bits of mantissa."""
+PRECISIONS = get_args(Precision)
 
 
 def full_float32(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context in which convolutions on CUDA use plain float32.
+    """Return a context in which convolutions and matrix products on CUDA use plain float32.
 
     The backward pass of 3-D convolutions in TF32 was seen 17 times slower than in plain float32
     (torch 2.11, H100), and it is less exact. torch knows this setting only for all threads at
     once; contexts may overlap, and the last one to end puts it back.
     """
-    return _full_float32 if device.type == "cuda" else nullcontext()
+    return computing_in("float32", device)
 
 
-def _tf32() -> tuple[bool | None, list[str]]:
-    """Return torch's older setting, None where the newer one contradicts it, and the newer one."""
+@contextmanager
+def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Compute in a precision, checked by `check_precision`.
+
+    Convolutions on CUDA use plain float32 in ``"tf32"`` as well; see `full_float32`.
+    """
+    with ExitStack() as held:
+        if device.type == "cuda":
+            held.enter_context(_float32.using("tf32" if precision == "tf32" else "ieee"))
+        held.enter_context(in_bfloat16() if precision == "bfloat16" else in_full())
+        yield
+
+
+def check_precision(precision: Any, device: torch.device) -> Precision:
+    """Return a precision that the device computes in.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision, or not on this device.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision == "tf32" and not _has_tf32(device):
+        raise ValueError(
+            "precision: 'tf32' is for NVIDIA GPUs from compute capability 8.0 on, and the model "
+            f"is on {device}; use 'float32'"
+        )
+    if precision == "bfloat16" and not _has_bfloat16(device):
+        raise ValueError(
+            f"precision: this {'GPU' if device.type == 'cuda' else 'processor'} has no "
+            "instructions for 'bfloat16', and would be slower with it; use 'float32'"
+        )
+    return precision
+
+
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _settings() -> _Settings:
+    """Return torch's older settings, None where the newer ones contradict them, and the newer."""
+    return (
+        tuple(_older(part) for part in (torch.backends.cudnn, torch.backends.cuda.matmul)),
+        tuple(operator.fp32_precision for operator in _operators()),
+    )
+
+
+def _older(part: Any) -> bool | None:
     try:
-        older: bool | None = torch.backends.cudnn.allow_tf32
+        return bool(part.allow_tf32)
     except RuntimeError:
-        older = None
-    return older, [operator.fp32_precision for operator in _operators()]
+        return None
 
 
-def _set_tf32(older: bool | None, newer: list[str]) -> None:
-    if older is not None:
-        torch.backends.cudnn.allow_tf32 = older
+def _set(settings: _Settings) -> None:
+    older, newer = settings
+    parts: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    for part, value in zip(parts, older, strict=True):
+        if value is not None:
+            part.allow_tf32 = value
     for operator, precision in zip(_operators(), newer, strict=False):
         operator.fp32_precision = precision
 
 
 def _operators() -> tuple[Any, ...]:
-    """Return what carries the newer setting (torch 2.9), both so that the older one agrees."""
+    """Return what carries the newer setting (torch 2.9)."""
     cudnn = torch.backends.cudnn
-    return (cudnn.conv, cudnn.rnn) if hasattr(cudnn, "conv") else ()
+    if not hasattr(cudnn, "conv"):
+        return ()
+    return (cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from openretina_widgets.models.convolutions import SpaceTimeSeparableConv3d
 from openretina_widgets.models.core import Bias, Core, SimpleCore, size_after
 from openretina_widgets.models.core_readout import CoreReadout
 from openretina_widgets.models.dummy_core import DummyCore
+from openretina_widgets.models.lower_precision import lowered
 from openretina_widgets.models.readout_factorized import FactorizedReadout
 from openretina_widgets.models.readout_gaussian_mask import GaussianMaskReadout
 from openretina_widgets.models.readout_lnp import LinearNonlinearReadout
@@ -93,14 +94,27 @@ class Prepared:
     ) -> None:
         self.frames, self.numbers = frames, numbers
         self._stages, self._readout = tuple(stages), readout
+        self._dtype: torch.dtype | None = None  # of the stages, where it is not the stimulus'
+        self._in_bfloat16: Prepared | None = None
         self.words = "; ".join([*(stage.words for stage in stages), readout.words])
 
     def features(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the feature maps ``(channel, frame, batch, pixel)``."""
         x = stimulus.permute(1, 2, 0, 3, 4).flatten(3)
+        if self._dtype is not None:
+            x = x.to(self._dtype)
         for stage in self._stages:
             x = stage(x)
-        return x
+        return x.to(stimulus.dtype)
+
+    def in_bfloat16(self) -> Prepared:
+        """Return the form with all but its readout in bfloat16; made once."""
+        if self._in_bfloat16 is None:
+            with torch.no_grad(), torch.inference_mode(False):
+                other = lowered(self, torch.bfloat16)
+            other._readout, other._dtype = self._readout, torch.bfloat16
+            self._in_bfloat16 = other
+        return self._in_bfloat16
 
     def responses(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return ``(batch, time, neuron)`` to ``(batch, channel, time, height, width)``."""

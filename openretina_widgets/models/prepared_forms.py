@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from openretina_widgets.models.core_readout import CoreReadout
+from openretina_widgets.models.lower_precision import bfloat16_is_asked_for
 from openretina_widgets.models.prepared import Prepared, prepare, undisturbed
 from openretina_widgets.models.weight_hash import weight_hash
 
@@ -88,7 +89,9 @@ class PreparedForms:
         if stimulus.dtype != one.dtype or stimulus.device != one.device:
             return None
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in one.tensors)
-        return one.form if not learns and one.as_built() else None
+        if learns or not one.as_built():
+            return None
+        return one.form.in_bfloat16() if bfloat16_is_asked_for() else one.form
 
     def _form(self, frames: int, session: str) -> _Form:
         key = (frames, session)

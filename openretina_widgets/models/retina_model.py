@@ -22,6 +22,7 @@ from openretina_widgets.models.card import ModelCard, model_card
 from openretina_widgets.models.core_readout import CoreReadout
 from openretina_widgets.models.data_info import stimulus_and_neurons
 from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.lower_precision import bfloat16_is_asked_for
 from openretina_widgets.models.neuron import ModelIdentity, Neuron, cell_types, of_type
 from openretina_widgets.models.prepared import Prepared
 from openretina_widgets.models.prepared_forms import PreparedForms
@@ -415,6 +416,12 @@ class RetinaModel(nn.Module):
         """
         return self._forms.use(time_steps, self.session(data_key))
 
+    def answering_form(
+        self, stimulus: torch.Tensor, data_key: str | None = None
+    ) -> Prepared | None:
+        """Return the faster form that answers a stimulus now, None where the model does itself."""
+        return self._forms.fitting(stimulus, self.session(data_key))
+
     def responses(
         self, stimulus: torch.Tensor, data_keys: Sequence[str]
     ) -> tuple[torch.Tensor, ...]:
@@ -448,6 +455,12 @@ class RetinaModel(nn.Module):
         return tuple(self(stimulus, session) for session in sessions)
 
     def _answer(self, stimulus: torch.Tensor, session: str) -> torch.Tensor:
+        if not bfloat16_is_asked_for():
+            return self._answer_as_it_is(stimulus, session)
+        with torch.autocast(stimulus.device.type, torch.bfloat16, cache_enabled=False):
+            return self._answer_as_it_is(stimulus, session).to(stimulus.dtype)
+
+    def _answer_as_it_is(self, stimulus: torch.Tensor, session: str) -> torch.Tensor:
         if self._takes_data_key:
             return self.module(stimulus, data_key=None if session == self._nameless else session)
         return self.module(stimulus)

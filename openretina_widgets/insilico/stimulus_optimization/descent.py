@@ -27,6 +27,8 @@ class NormalizedDescent(torch.optim.Optimizer):
         Share of the last direction that is kept, in [0, 1).
     """
 
+    replayable = True
+
     def __init__(self, params: list[torch.Tensor], lr: float, momentum: float = 0.0) -> None:
         if not (lr > 0 and lr != float("inf")):
             raise ValueError(f"lr: expected a positive number, got {lr!r}")
@@ -63,5 +65,6 @@ class NormalizedDescent(torch.optim.Optimizer):
         if not momentum:
             return direction
         state = self.state[x]
-        state["direction"] = momentum * state.get("direction", 0.0) + (1 - momentum) * direction
-        return state["direction"]
+        if "direction" not in state:
+            state["direction"] = torch.zeros_like(direction)
+        return state["direction"].mul_(momentum).add_(direction, alpha=1 - momentum)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -132,6 +132,7 @@ class GroupsObjective:
     frames: Window
     temperature: float
     batched: bool = field(default=True, init=False)
+    replayable: ClassVar[bool] = True
 
     @property
     def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -53,6 +53,7 @@ class DiverseObjective:
     data_key: str
     frames: Window
     batched: bool = field(default=True, init=False)
+    replayable: ClassVar[bool] = True
 
     @property
     def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:

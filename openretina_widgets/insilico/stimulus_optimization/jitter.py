@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -86,6 +86,7 @@ class JitteredObjective:
     jitter: Jitter
     iteration: int = 0
     batched: bool = field(default=True, init=False)
+    replayable: ClassVar[bool] = False  # the shift is another one in each iteration
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "objective":

@@ -32,7 +32,9 @@ class Kept:
     """The best of each element so far, who has ended and why, and every score, on the device.
 
     Each element has a place here. The rows that are being computed are those of some places, in
-    any order (`put`). A place whose element has left can be `clear`ed for another one.
+    any order (`put`). A place whose element has left can be `clear`ed for another one. `take`,
+    `done` and `checked` change what is here in place and never ask the device, so that an
+    iteration can be captured and replayed.
     """
 
     def __init__(self, x: torch.Tensor) -> None:
@@ -72,15 +74,16 @@ class Kept:
         ):
             tensor[where] = value
 
-    def take(
-        self,
-        own: torch.Tensor,
-        oldest: int,
-        x: torch.Tensor,
-        now: Losses,
-        patience: Patience,
-    ) -> None:
-        """Take an iteration: the `own` one of each row, of which `oldest` is the largest."""
+    def reach(self, iteration: int) -> bool:
+        """Make room for the scores of an iteration; tell whether they are in another place now."""
+        self._traced = max(self._traced, iteration + 1)
+        if iteration < len(self._trace):
+            return False
+        self._trace = torch.cat([self._trace, torch.full_like(self._trace, torch.nan)])
+        return True
+
+    def take(self, own: torch.Tensor, x: torch.Tensor, now: Losses, patience: Patience) -> None:
+        """Take an iteration, the `own` one of each row, that was `reach`ed."""
         with torch.no_grad():
             rows = self._rows
             running = self.code[rows] == RUNNING
@@ -97,7 +100,6 @@ class Kept:
                         (len(self.code), now.response.shape[1]), torch.nan, device=x.device
                     ).to(now.response.dtype)
                 self._replace("response", better, now.response)
-            self._extend(oldest)
             self._trace[own, rows] = torch.where(
                 running, now.score.to(self._trace.dtype), torch.nan
             )
@@ -150,8 +152,3 @@ class Kept:
             torch.where(mask, value, whole, out=whole)
         else:
             whole[self._rows] = torch.where(mask, value, whole[self._rows])
-
-    def _extend(self, iteration: int) -> None:
-        if iteration >= len(self._trace):
-            self._trace = torch.cat([self._trace, torch.full_like(self._trace, torch.nan)])
-        self._traced = max(self._traced, iteration + 1)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
@@ -66,6 +66,7 @@ class LayerObjective:
     frames: Window | None = None
     sign: float = 1.0
     batched: bool = field(default=True, init=False)
+    replayable: ClassVar[bool] = True
     _shape: Layer = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

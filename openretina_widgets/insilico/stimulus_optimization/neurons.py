@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from openretina_widgets.insilico.compute import Precision
 from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
 from openretina_widgets.insilico.stimulus_optimization.objective import NeuronsObjective, Window
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
@@ -33,8 +34,9 @@ def optimize_neurons(
     Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
     ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
     ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
-    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``parametrization``, ``regularizer`` and
-    ``postprocessor``. The elements of the result are the first neuron's seeds, then the second's.
+    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``parametrization``, ``regularizer``,
+    ``postprocessor``, ``precision`` and ``cuda_graph``. The elements of the result are the first
+    neuron's seeds, then the second's.
 
     Examples
     --------
@@ -70,6 +72,8 @@ def neuron_steps(
     parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
+    precision: Precision = "float32",
+    cuda_graph: bool = True,
 ) -> Steps:
     """Check the arguments, and return the generator of the run's steps.
 
@@ -119,6 +123,8 @@ def neuron_steps(
         as much of it as its range leaves room for.
     regularizer, postprocessor
         One or several; the norm and the range are held after the postprocessors.
+    precision, cuda_graph
+        How the model is computed; see `optimization_steps`.
 
     Returns
     -------
@@ -152,6 +158,8 @@ def neuron_steps(
         parametrization=parametrization,
         regularizer=regularizer,
         postprocessor=postprocessor,
+        precision=precision,
+        cuda_graph=cuda_graph,
     ).steps()
 
 

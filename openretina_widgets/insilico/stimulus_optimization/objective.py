@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -219,6 +219,11 @@ class IncreaseObjective:
             return check_window((start, start + length), frames)
         return None
 
+    @property
+    def replayable(self) -> bool:
+        """Whether it does the same in each iteration: a reducer that is not ours may not."""
+        return type(self.response_reducer) in (MeanReducer, SliceMeanReducer)
+
     def _reduce(self, chosen: torch.Tensor) -> torch.Tensor:
         if isinstance(self.response_reducer, MeanReducer | SliceMeanReducer):
             return self.response_reducer.over_time(chosen)
@@ -283,6 +288,7 @@ class NeuronsObjective:
     frames: Window
     sign: float = 1.0
     batched: bool = field(default=True, init=False)
+    replayable: ClassVar[bool] = True
 
     @property
     def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:

@@ -71,6 +71,11 @@ class Patience:
         self._waited = torch.zeros(batch, dtype=torch.long, device=like.device)
 
     @property
+    def asks_the_host(self) -> bool:
+        """Whether the losses have to come to the host for the rule."""
+        return bool(self._stoppers)
+
+    @property
     def reason(self) -> str:
         """Why an element stops here."""
         if self._stoppers:
@@ -84,8 +89,9 @@ class Patience:
             flags = [s.early_stop(value) for s, value in zip(self._stoppers, losses, strict=True)]
             return torch.tensor(flags, device=loss.device)
         improved = loss < self._best - self._min_delta
-        self._best = torch.where(improved, loss, self._best)
-        self._waited = torch.where(improved, 0, self._waited + 1)
+        # In place, as all that a captured iteration goes on with.
+        self._best.copy_(torch.where(improved, loss, self._best))
+        self._waited.copy_(torch.where(improved, 0, self._waited + 1))
         if self.limit is None:
             return torch.zeros_like(improved)
         return self._waited >= self.limit

@@ -12,8 +12,19 @@ from typing import Any
 
 import torch
 
-from openretina_widgets.insilico.compute import full_float32, memory_in_words
+from openretina_widgets.insilico.compute import (
+    Precision,
+    check_precision,
+    computing_in,
+    memory_in_words,
+)
 from openretina_widgets.insilico.provenance import of_model, versions
+from openretina_widgets.insilico.stimulus_optimization.ascent import (
+    RECORDERS,
+    Ascent,
+    Replay,
+    reason_against,
+)
 from openretina_widgets.insilico.stimulus_optimization.jitter import JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.kept import (
     BAD_GRADIENT,
@@ -21,6 +32,7 @@ from openretina_widgets.insilico.stimulus_optimization.kept import (
     DONE,
     RUNNING,
     SPENT,
+    Best,
     Kept,
 )
 from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
@@ -38,6 +50,8 @@ Steps = Generator[Step, str | None, OptimizationResult]
 # On a GPU the host asks only now and then who has ended, since asking makes it wait. What has
 # ended is left as it was until then, so the result does not depend on it.
 _CHECK_EVERY = {"cpu": 1}
+# Rows of a batch whose iterations are captured: in larger ones it is the device that is waited for.
+_MOST_IN_A_GRAPH = 256
 
 
 def optimize_stimulus(
@@ -47,6 +61,8 @@ def optimize_stimulus(
     optimization_stopper: Any,
     stimulus_regularization_loss: Any = None,
     stimulus_postprocessor: Any = None,
+    precision: Precision = "float32",
+    cuda_graph: bool = True,
 ) -> OptimizationResult:
     """Optimise a stimulus in place, and return it with the course of the run.
 
@@ -60,6 +76,8 @@ def optimize_stimulus(
         optimization_stopper=optimization_stopper,
         stimulus_regularization_loss=stimulus_regularization_loss,
         stimulus_postprocessor=stimulus_postprocessor,
+        precision=precision,
+        cuda_graph=cuda_graph,
     )
     if any(n > 1 and step == 0 for n, step in zip(stimulus.shape, stimulus.stride(), strict=True)):
         raise ValueError("stimulus: expand() made its values share memory; give it a .clone()")
@@ -86,6 +104,8 @@ def optimization_steps(
     stimulus_regularization_loss: Any = None,
     stimulus_postprocessor: Any = None,
     seeds: Sequence[int] = (),
+    precision: Precision = "float32",
+    cuda_graph: bool = True,
 ) -> Steps:
     """Check the arguments, and return the generator of the run's steps.
 
@@ -112,6 +132,15 @@ def optimization_steps(
         None, one, or several in order. See `regularizer`.
     seeds
         Seed of each element's start, for the record.
+    precision
+        What the model is computed in while the stimuli move: ``"float32"``, or on CUDA ``"tf32"``,
+        or ``"bfloat16"`` where the device has it. Score and response of the result are always
+        those in float32; ``settings["deviation_of_score"]`` says how far the lower precision was
+        off there.
+    cuda_graph
+        Whether iterations on CUDA may be captured as one graph and replayed, which is done where
+        every part is known to do the same each time; ``settings["cuda_graph"]`` says whether it
+        was, or why not. False to compute each as the first one.
 
     Returns
     -------
@@ -134,6 +163,8 @@ def optimization_steps(
         stimulus_regularization_loss=stimulus_regularization_loss,
         stimulus_postprocessor=stimulus_postprocessor,
         seeds=seeds,
+        precision=precision,
+        cuda_graph=cuda_graph,
     ).steps()
 
 
@@ -146,6 +177,8 @@ def checked_run(
     stimulus_regularization_loss: Any = None,
     stimulus_postprocessor: Any = None,
     seeds: Sequence[int] = (),
+    precision: Precision = "float32",
+    cuda_graph: bool = True,
 ) -> Run:
     """Check the arguments, which are those of `optimization_steps`, and return the run."""
     model = model_of(objective_object)
@@ -197,6 +230,8 @@ def checked_run(
         model=model,
         window=window(stimulus.shape[2]) if callable(window) else None,
         total=len(stimulus),
+        precision=check_precision(precision, stimulus.device),
+        cuda_graph=bool(cuda_graph),
     )
 
 
@@ -231,6 +266,8 @@ class Run:
     total: int
     draw: Callable[[Sequence[int]], torch.Tensor] | None = None
     deliver: Callable[[tuple[int, ...], OptimizationResult], None] | None = None
+    precision: Precision = "float32"
+    cuda_graph: bool = True
     computed: str = AS_IT_IS
 
     def steps(self) -> Steps:
@@ -254,93 +291,123 @@ class Run:
         elements = tuple(range(entered))
         held = list(elements)  # the element at each place of `kept`
         free: list[int] = []  # places
-        ages = [0] * entered  # iterations that each row has had, and the same on the device
-        own = torch.zeros(entered, dtype=torch.long, device=device)
+        births = [0] * entered  # the iteration of the run that was each row's first
         losses = Piecewise(self.objective, self.regularizers, halves=self.deliver is not None)
         losses.put(elements, all_of_them=entered == self.total)
-        with _computing(entered, device):
+        with self._computing(entered):
             rows = Rows(self.optimizer_init_fn, self._projected(self.start.clone()))
             kept = Kept(rows.x)
             patience = Patience(self.stopper, entered, rows.x)
-        about = described_optimizer(rows.optimizer)
+            about = described_optimizer(rows.optimizer)
+            ascent = Ascent(rows, kept, patience, losses, self._projected, last)
+            replay = self._replay(ascent)
+            kept.reach(0)
+            ascent.evaluate(0)
         iteration, stopped = 0, None
         while True:
-            with _computing(len(elements), device):
-                now = losses(rows.x, iteration, gradient=min(ages) < last)
-                kept.take(own, max(ages), rows.x, now, patience)
-                step = Step(
-                    iteration,
-                    elements,
-                    now.score,
-                    now.penalty,
-                    now.loss,
-                    rows.x.detach(),
-                    now.response,
-                    kept.trace(),
-                    iterations=tuple(ages),
-                    at_once=losses.most,
-                )
+            step = _step(ascent, iteration, elements, births)
             clock.stop()
             stopped = yield step
             clock.start()
             if stopped:
                 break
+            going: list[int] | None = None  # rows, where not all of them go on
             entering: tuple[int, ...] = ()
-            with _computing(len(elements), device):
-                if done := max(ages) >= last:
-                    kept.done(own, last)
-                gradient = None if now.gradient is None else kept.checked(own, now.gradient)
-                if (done or iteration % every == 0) and any(ended := kept.ended().tolist()):
-                    left = [place for place, over in zip(kept.places, ended, strict=True) if over]
-                    if self.deliver is not None:
-                        gone = tuple(held[place] for place in left)
-                        spent = patience.reason
-                        result = self._result(kept, left, gone, 0, None, spent, about, clock.lap())
+            if (iteration - min(births) >= last or iteration % every == 0) and any(
+                ended := kept.ended().tolist()
+            ):
+                left = [place for place, over in zip(kept.places, ended, strict=True) if over]
+                if self.deliver is not None:
+                    gone = tuple(held[place] for place in left)
+                    with self._computing(len(elements)):
+                        result = self._result(
+                            kept, left, gone, 0, None, patience.reason, about, replay, clock.lap()
+                        )
                         self.deliver(gone, result)
-                        free += left
-                    going = [row for row, over in enumerate(ended) if not over]
-                    room = len(held) if losses.most is None else losses.most
-                    number = max(0, min(self.total - entered, len(free), room - len(going)))
-                    entering = tuple(range(entered, entered + number))
-                    if not going and not entering:
-                        break
-                    chosen = torch.tensor(going, dtype=torch.long, device=device)
-                    gradient = None if gradient is None else gradient[chosen]
-                    elements = tuple(elements[row] for row in going)
-                    ages = [ages[row] for row in going]
-                    own = own[chosen]
-                    rows.keep(going)
-                    patience.keep(chosen)
-                    places = [kept.places[row] for row in going]
+                    free += left
+                going = [row for row, over in enumerate(ended) if not over]
+                room = len(held) if losses.most is None else losses.most
+                number = max(0, min(self.total - entered, len(free), room - len(going)))
+                entering = tuple(range(entered, entered + number))
+                if not going and not entering:
+                    break
+                elements = (*(elements[row] for row in going), *entering)
+                births = [births[row] for row in going] + [iteration + 1] * number
+            iteration += 1
+            oldest, youngest = iteration - min(births), iteration - max(births)
+            if going is not None or kept.reach(oldest):
+                replay.changed()
+            with self._computing(len(elements)):
+                if going is not None:
+                    enters, free = free[: len(entering)], free[len(entering) :]
+                    ascent.keep(going, enters, elements)
+                    ascent.move()
                     if entering:
-                        enters, free = free[: len(entering)], free[len(entering) :]
-                        places += enters
-                    kept.put(places)
-                    losses.put((*elements, *entering))
-                if gradient is not None and elements:
-                    rows.move(gradient, self._projected)
-                own, ages = own + 1, [age + 1 for age in ages]
-                if entering:
-                    starts = self._projected(self._drawn(entering))
-                    rows.enter(starts)
-                    kept.clear(enters, starts)
-                    patience.enter(len(entering))
+                        ascent.enter(self._projected(self._drawn(entering)), enters)
+                        entered += len(entering)
                     for place, element in zip(enters, entering, strict=True):
                         held[place] = element
-                    elements += entering
-                    ages += [0] * len(entering)
-                    own = torch.cat([own, own.new_zeros(len(entering))])
-                    entered += len(entering)
-            iteration += 1
+                    kept.reach(oldest)
+                    ascent.evaluate(iteration, gradient=youngest < last)
+                elif youngest >= last or not replay.advance():
+                    ascent.move()
+                    ascent.evaluate(iteration, gradient=youngest < last)
         clock.stop()
         if self.deliver is not None:
             return None
         everyone = range(self.total)
         spent = patience.reason
-        with _computing(self.total, device):
+        with self._computing(self.total):
             return self._result(
-                kept, everyone, everyone, iteration, stopped, spent, about, clock.elapsed
+                kept,
+                everyone,
+                everyone,
+                iteration,
+                stopped,
+                spent,
+                about,
+                replay,
+                clock.elapsed,
             )
+
+    @contextmanager
+    def _computing(self, batch: int) -> Iterator[None]:
+        """Compute with gradients, whatever the caller's mode, and never across a yield."""
+        device = self.start.device
+        # This leaves inference mode and switches gradients on.
+        with (
+            torch.inference_mode(False),
+            computing_in(self.precision, device),
+            memory_in_words(batch, device),
+        ):
+            yield
+
+    def _replay(self, ascent: Ascent) -> Replay:
+        recorder = RECORDERS.get(self.start.device.type)
+        reason = f"the device is {self.start.device}" if recorder is None else None
+        if not self.cuda_graph:
+            reason = "it was not wanted"
+        elif len(self.start) > _MOST_IN_A_GRAPH:
+            reason = f"the batch is larger than {_MOST_IN_A_GRAPH}, where a graph saves nothing"
+        elif recorder is not None:
+            reason = reason_against(
+                self._parts(), self.model, ascent.rows.optimizer, ascent.patience
+            )
+
+        def answering() -> Any:
+            if not isinstance(self.model, RetinaModel):
+                return None
+            session = getattr(self.objective, "data_key", None)
+            return self.model.answering_form(ascent.rows.x, session)
+
+        return Replay(ascent, recorder, answering, reason)
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        return [
+            ("objective_object", self.objective),
+            *(("stimulus_regularization_loss", part) for part in self.regularizers),
+            *(("stimulus_postprocessor", part) for part in self.postprocessors),
+        ]
 
     def _projected(self, x: torch.Tensor) -> torch.Tensor:
         return project(self.postprocessors, x).detach()
@@ -359,6 +426,7 @@ class Run:
         stopped: str | None,
         spent: str,
         optimizer: dict[str, Any],
+        replay: Replay,
         duration: float,
     ) -> OptimizationResult:
         objective = self.objective
@@ -381,7 +449,7 @@ class Run:
             ends.append(iteration if code == RUNNING else end)
         model = self.model if isinstance(self.model, RetinaModel) else None
         seeds = tuple(self.seeds[element] for element in elements) if self.seeds else ()
-        score, response = self._unjittered(objective, best)
+        score, response, computed_in = self._plain(objective, best)
         return OptimizationResult(
             stimulus=best.stimulus,
             score=score,
@@ -405,21 +473,41 @@ class Run:
                 "stopper": described(self.stopper),
                 "device": str(self.start.device),
                 "computed": self.computed,
+                **computed_in,
+                **replay.described(),
             },
             duration_s=duration,
             versions=versions(),
             **({} if model is None else of_model(model) | _own_lag(self.objective)),
         )
 
-    def _unjittered(self, objective: Any, best: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return score and response of the best stimuli, as the model sees them unshifted."""
-        if not isinstance(objective, JitteredObjective):
-            return best.score, best.response
+    def _plain(
+        self, objective: Any, best: Best
+    ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, Any]]:
+        """Return score and response of the best stimuli without a shift and in full float32.
+
+        Also what is to be said of a precision that is lower than that: how far it is off there.
+        """
+        lower = self.precision != "float32"
+        jittered = isinstance(objective, JitteredObjective)
+        said: dict[str, Any] = {"precision": self.precision}
+        if not lower and not jittered:
+            return best.score, best.response, said
+        unshifted = objective.objective if jittered else objective
         stimulus = best.stimulus.to(self.start.device)
-        with _computing(len(stimulus), stimulus.device), torch.no_grad():
-            plain = evaluate(objective.objective, stimulus)
-        response = None if plain.response is None else plain.response.cpu()
-        return torch.where(best.score.isnan(), best.score, plain.score.cpu()), response
+        with self._computing(len(stimulus)), torch.no_grad():
+            found = evaluate(unshifted, stimulus)
+        if lower:
+            with computing_in("float32", stimulus.device), torch.no_grad():
+                full = evaluate(unshifted, stimulus)
+            off = (found.score - full.score).abs()
+            scale = full.score.abs().clamp(min=torch.finfo(off.dtype).tiny)
+            said["deviation_of_score"] = float(off.max())
+            said["relative_deviation_of_score"] = float((off / scale).max())
+            found = full
+        response = None if found.response is None else found.response.cpu()
+        score = torch.where(best.score.isnan(), best.score, found.score.cpu())
+        return score, response, said
 
 
 class _Clock:
@@ -442,12 +530,20 @@ class _Clock:
         return lap
 
 
-@contextmanager
-def _computing(batch: int, device: torch.device) -> Iterator[None]:
-    """Compute with gradients, whatever the caller's mode, and never across a yield."""
-    # This leaves inference mode and switches gradients on.
-    with torch.inference_mode(False), full_float32(device), memory_in_words(batch, device):
-        yield
+def _step(ascent: Ascent, iteration: int, elements: tuple[int, ...], births: Sequence[int]) -> Step:
+    now = ascent.now
+    return Step(
+        iteration,
+        elements,
+        now.score,
+        now.penalty,
+        now.loss,
+        ascent.rows.x.detach(),
+        now.response,
+        ascent.kept.trace(),
+        iterations=tuple(iteration - birth for birth in births),
+        at_once=ascent.losses.most,
+    )
 
 
 def _check_stimulus(stimulus: Any) -> None:

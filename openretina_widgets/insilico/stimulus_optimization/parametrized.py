@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from openretina_widgets.errors import check_positive
+from openretina_widgets.insilico.compute import Precision
 from openretina_widgets.insilico.provenance import of_model
 from openretina_widgets.insilico.stimulus_optimization.objective import Evaluation, evaluate
 from openretina_widgets.insilico.stimulus_optimization.optimizer import (
@@ -153,6 +154,8 @@ def parametrized_steps(
     optimizer_init_fn: OptimizerInit | None,
     stopper: Any,
     regularizer: Any,
+    precision: Precision = "float32",
+    cuda_graph: bool = True,
 ) -> Steps:
     """Return the steps of a run over parameters, an element for each of `seeds`.
 
@@ -206,6 +209,8 @@ def parametrized_steps(
         optimization_stopper=stopper,
         stimulus_regularization_loss=_OnStimuli(given, decoder) if given else None,
         seeds=seeds,
+        precision=precision,
+        cuda_graph=cuda_graph,
     )
     return _of_stimuli(steps, model, objective, decoder, given)
 

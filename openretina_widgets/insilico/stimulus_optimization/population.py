@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from openretina_widgets.errors import OutOfMemory, check_positive
-from openretina_widgets.insilico.compute import full_float32
+from openretina_widgets.insilico.compute import computing_in
 from openretina_widgets.insilico.metering import KeptBytes, bytes_of, free_on, meter
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps, seeded_neurons
 from openretina_widgets.insilico.stimulus_optimization.optimizer import (
@@ -147,7 +147,8 @@ def population_steps(
     settings
         Those of `neuron_steps`: ``data_key``, ``direction``, ``time_steps``, ``window``,
         ``max_iterations``, ``patience``, ``min_delta``, ``norm``, ``stimulus_range``,
-        ``learning_rate``, ``optimizer_init_fn``, ``regularizer`` and ``postprocessor``.
+        ``learning_rate``, ``optimizer_init_fn``, ``regularizer``, ``postprocessor``,
+        ``precision`` and ``cuda_graph``.
 
     Returns
     -------
@@ -302,7 +303,7 @@ class _Population:
             frozen(self.prepared.model),
             self.prepared.model.prepared(run.start.shape[2], run.objective.data_key),
             torch.inference_mode(False),
-            full_float32(run.start.device),
+            computing_in(run.precision, run.start.device),
         ):
             x = self.prepared.starts(elements).requires_grad_(True)
             losses = Piecewise(run.objective, run.regularizers, halves=False)
@@ -327,6 +328,7 @@ def _settings(run: Run, prepared: Seeded) -> dict[str, Any]:
         "postprocessors": [described(part) for part in run.postprocessors],
         "stopper": described(run.stopper),
         "dtype": str(run.start.dtype),
+        "precision": run.precision,
     }
     return _without_addresses(settings)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -47,6 +47,7 @@ class GradientBlur:
 
     pixels: float = 1.0
     frames: float = 0.0
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("pixels", "frames"):
@@ -81,6 +82,7 @@ class GradientSpectrum:
     """
 
     exponent: float = 1.0
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         value = real_number(self.exponent, "exponent")

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -59,6 +59,7 @@ class TotalVariationRegularizer:
     weight: float = 0.01
     axes: tuple[str, ...] = ("time", "height", "width")
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_weight(self.weight)
@@ -87,6 +88,7 @@ class L2Regularizer:
 
     weight: float = 0.01
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_weight(self.weight)
@@ -114,6 +116,7 @@ class RangeRegularizer:
     max_norm: float | None = None
     factor: float = 1.0
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_max_values", _checked_limits(self.min_max_values))
@@ -142,6 +145,7 @@ class ClipStimulus:
     low: float | None = 0.0
     high: float | None = 1.0
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _checked_limits([(self.low, self.high)])
@@ -175,6 +179,7 @@ class NormAndRange:
     min_max_values: Sequence[Limits] | None = None
     exact: bool = True
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.norm is not None:
@@ -248,7 +253,7 @@ class NormAndRange:
         what then exceeds can only enlarge the set, so the scale rises until it settles.
         """
         target = stimulus_norm(scaled)
-        on_host = stimulus.device.type == "cpu"
+        on_host = _answers_at_once(stimulus.device)
         clipped = scaled.clamp(min=low, max=high)
         # A few rounds settle it, but for extreme distributions. There a GPU, which cannot ask
         # without waiting whether it has settled, gets there over the next steps.
@@ -282,6 +287,7 @@ class TemporalLowPass:
 
     sigma: float = 1.0
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self.sigma, "sigma")
@@ -304,6 +310,7 @@ class SpatialBlur:
 
     sigma: float = 1.0
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_positive(self.sigma, "sigma")
@@ -366,6 +373,10 @@ def project(postprocessors: Sequence[Any], stimulus: torch.Tensor) -> torch.Tens
             )
         stimulus = projected
     return stimulus
+
+
+def _answers_at_once(device: torch.device) -> bool:
+    return device.type == "cpu"
 
 
 def _per_element(values: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor:

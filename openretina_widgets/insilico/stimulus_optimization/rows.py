@@ -45,15 +45,26 @@ class Rows:
 
     def move(self, gradient: torch.Tensor, project: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Take a step along the gradient, and project."""
+        self.move_uncounted(gradient, project)
+        self.count()
+
+    def move_uncounted(
+        self, gradient: torch.Tensor, project: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        """Take a step in place, with nothing but operations of torch."""
         first = 0
         for part in self._parts:
             last = first + len(part.x)
             part.x.grad = gradient[first:last]
             part.optimizer.step()
-            part.steps += 1
             first = last
         with torch.no_grad():
             self.x.copy_(project(self.x.detach()))
+
+    def count(self) -> None:
+        """Count a step, as one that was replayed."""
+        for part in self._parts:
+            part.steps += 1
 
     def keep(self, going: Sequence[int]) -> None:
         """Go on with some of the rows, in their order."""
@@ -98,6 +109,10 @@ class Rows:
                 "optimizer_init_fn: LBFGS mixes the elements of a batch; use one that treats all "
                 "values apart, such as torch.optim.Adam"
             )
+        if x.device.type == "cuda":
+            for group in optimizer.param_groups:
+                if "capturable" in group:  # the count of steps stays on the device
+                    group["capturable"] = True
         return optimizer
 
 

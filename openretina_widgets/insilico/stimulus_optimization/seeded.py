@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 import torch
 
 from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.insilico.compute import Precision, check_precision
 from openretina_widgets.insilico.stimulus_optimization.contrast import (
     ContrastAndRange,
     bounds_of,
@@ -107,6 +108,8 @@ def seeded(
     parametrization: Parametrization | None = None,
     regularizer: Any = None,
     postprocessor: Any = None,
+    precision: Precision = "float32",
+    cuda_graph: bool = True,
 ) -> Seeded:
     """Check a batch of experiments, each from every seed.
 
@@ -119,6 +122,7 @@ def seeded(
         raise ValueError("learning_rate: leave it out when optimizer_init_fn is given")
     shape = model.stimulus_shape(time_steps)
     bounds = bounds_of(model, norm, stimulus_range, rms, mean_luminance)
+    check_precision(precision, model.device)
     length = length_of(bounds, shape)
     if length is None and bounds.min_max_values is None and regularizer is None:
         raise ValueError(
@@ -151,6 +155,8 @@ def seeded(
                 "optimizer_init_fn": optimizer_init_fn,
                 "stopper": stopper,
                 "regularizer": regularizer,
+                "precision": precision,
+                "cuda_graph": cuda_graph,
             },
         )
     bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
@@ -171,6 +177,8 @@ def seeded(
             "optimization_stopper": stopper,
             "stimulus_regularization_loss": regularizer,
             "stimulus_postprocessor": (*before, bounds),
+            "precision": precision,
+            "cuda_graph": cuda_graph,
         },
     )
 
