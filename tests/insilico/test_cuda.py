@@ -8,8 +8,10 @@ from torch import nn
 
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.stimulus_optimization import (
+    GradientBlur,
     IncreaseObjective,
     OptimizationStopper,
+    TotalVariationRegularizer,
     neuron_steps,
     optimize_neurons,
     optimize_stimulus,
@@ -81,6 +83,65 @@ def test_elements_that_end_are_found_late_yet_end_at_their_iteration(cuda):
     assert gpu.stop_reasons == cpu.stop_reasons
     assert gpu.score_trace.shape == cpu.score_trace.shape
     torch.testing.assert_close(gpu.score_trace, cpu.score_trace, equal_nan=True, **TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["synthetic", "trained"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer_init_fn": lambda params: torch.optim.Adam(params, lr=0.01)},
+        {"precondition": GradientBlur(1.0), "regularizer": TotalVariationRegularizer()},
+        {"rms": 0.1, "mean_luminance": 0.0},
+    ],
+    ids=["default", "Adam", "blur and penalty", "contrast"],
+)
+def test_a_graph_gives_what_each_iteration_gives(cuda, name, settings):
+    model = load_model(name, device=cuda)
+    settings = {"time_steps": 40, "max_iterations": 50, "patience": None, **settings}
+    computed = optimize_neurons(model, range(4), cuda_graph=False, **settings)
+    replayed = optimize_neurons(model, range(4), **settings)
+    assert replayed.settings["cuda_graph"] is True
+    torch.testing.assert_close(replayed.score_trace, computed.score_trace, **TOLERANCE)
+    torch.testing.assert_close(replayed.stimulus, computed.stimulus, atol=1e-3, rtol=1e-3)
+
+
+def test_a_graph_is_captured_anew_when_elements_have_ended(cuda):
+    model = load_model("trained", device=cuda)
+    settings = {"time_steps": 40, "patience": 3, "min_delta": 0.02, "max_iterations": 100}
+    computed = optimize_neurons(model, range(6), cuda_graph=False, **settings)
+    replayed = optimize_neurons(model, range(6), **settings)
+    assert replayed.settings["cuda_graph"] is True
+    torch.testing.assert_close(replayed.score, computed.score, **TOLERANCE)
+
+
+def test_the_loop_does_not_wait_for_the_device(cuda):
+    """Between two checks of who has ended, nothing comes over to the host."""
+    model = load_model("trained", device=cuda)
+    for graph in (False, True):
+        settings = {"time_steps": 40, "patience": None, "cuda_graph": graph}
+        steps = neuron_steps(model, range(4), **settings)
+        for _ in range(12):  # warmed up, captured, and just checked
+            next(steps)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(8):
+                next(steps)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+            steps.close()
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+@pytest.mark.parametrize("name", ["synthetic", "trained"])
+def test_a_lower_precision_finds_nearly_the_same(cuda, name, precision):
+    model = load_model(name, device=cuda)
+    settings = {"time_steps": 40, "max_iterations": 50, "patience": None}
+    full = optimize_neurons(model, range(4), **settings)
+    low = optimize_neurons(model, range(4), precision=precision, **settings)
+    assert low.settings["precision"] == precision
+    assert low.settings["relative_deviation_of_score"] < 0.05
+    torch.testing.assert_close(low.score, full.score, rtol=0.05, atol=0.01)
 
 
 class Watching(nn.Module):
