@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
 from openretina_widgets.insilico.provenance import of_model, versions
-from openretina_widgets.insilico.stimulus_optimization.jitter import JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.kept import (
     BAD_GRADIENT,
     BAD_SCORE,
@@ -23,7 +22,7 @@ from openretina_widgets.insilico.stimulus_optimization.kept import (
     SPENT,
     Kept,
 )
-from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
+from openretina_widgets.insilico.stimulus_optimization.objective import model_of
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
 from openretina_widgets.insilico.stimulus_optimization.piecewise import Piecewise
 from openretina_widgets.insilico.stimulus_optimization.regularizer import project, stimulus_norm
@@ -200,6 +199,23 @@ def checked_run(
     )
 
 
+class Form(Protocol):
+    """What makes stimuli of the rows of a run over something else."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of the stimuli."""
+        ...
+
+    def stimuli(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the stimuli ``(row, channel, time, height, width)`` of rows."""
+        ...
+
+    def result(self, result: OptimizationResult) -> OptimizationResult:
+        """Return a result over rows as one over stimuli."""
+        ...
+
+
 @dataclass
 class Run:
     """The arguments of a run, checked.
@@ -217,6 +233,8 @@ class Run:
         Takes the positions and the result of elements that have ended while the run goes on. There
         is no result at the end then, and a lack of memory is no end: fewer rows are computed at
         once.
+    form
+        What makes stimuli of the rows, where these are something else.
     """
 
     start: torch.Tensor
@@ -232,6 +250,7 @@ class Run:
     draw: Callable[[Sequence[int]], torch.Tensor] | None = None
     deliver: Callable[[tuple[int, ...], OptimizationResult], None] | None = None
     computed: str = AS_IT_IS
+    form: Form | None = None
 
     def steps(self) -> Steps:
         """Return the generator of the steps."""
@@ -240,8 +259,9 @@ class Run:
                 held.enter_context(frozen(self.model))
             if isinstance(self.model, RetinaModel):
                 session = getattr(self.objective, "data_key", None)
-                form = self.model.prepared(self.start.shape[2], session)
-                self.computed = words_of(held.enter_context(form))
+                frames = self.start.shape[2] if self.form is None else self.form.frames
+                prepared = self.model.prepared(frames, session)
+                self.computed = words_of(held.enter_context(prepared))
             return (yield from self._loop())
 
     def _loop(self) -> Generator[Step, str | None, Any]:
@@ -266,7 +286,7 @@ class Run:
         iteration, stopped = 0, None
         while True:
             with _computing(len(elements), device):
-                now = losses(rows.x, iteration, gradient=min(ages) < last)
+                now = losses(rows.x, ages, gradient=min(ages) < last)
                 kept.take(own, max(ages), rows.x, now, patience)
                 step = Step(
                     iteration,
@@ -274,7 +294,7 @@ class Run:
                     now.score,
                     now.penalty,
                     now.loss,
-                    rows.x.detach(),
+                    self._shown(rows.x.detach()),
                     now.response,
                     kept.trace(),
                     iterations=tuple(ages),
@@ -342,6 +362,12 @@ class Run:
                 kept, everyone, everyone, iteration, stopped, spent, about, clock.elapsed
             )
 
+    def _shown(self, x: torch.Tensor) -> torch.Tensor:
+        if self.form is None:
+            return x
+        with torch.no_grad():
+            return self.form.stimuli(x)
+
     def _projected(self, x: torch.Tensor) -> torch.Tensor:
         return project(self.postprocessors, x).detach()
 
@@ -382,7 +408,7 @@ class Run:
         model = self.model if isinstance(self.model, RetinaModel) else None
         seeds = tuple(self.seeds[element] for element in elements) if self.seeds else ()
         score, response = self._unjittered(objective, best)
-        return OptimizationResult(
+        result = OptimizationResult(
             stimulus=best.stimulus,
             score=score,
             penalty=best.penalty,
@@ -410,14 +436,18 @@ class Run:
             versions=versions(),
             **({} if model is None else of_model(model) | _own_lag(self.objective)),
         )
+        return result if self.form is None else self.form.result(result)
 
     def _unjittered(self, objective: Any, best: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return score and response of the best stimuli, as the model sees them unshifted."""
-        if not isinstance(objective, JitteredObjective):
+        unshifted = getattr(objective, "unshifted", None)
+        if unshifted is None or (plain_objective := unshifted()) is None:
             return best.score, best.response
         stimulus = best.stimulus.to(self.start.device)
+        losses = Piecewise(plain_objective, (), halves=self.deliver is not None)
+        losses.put(range(len(stimulus)), all_of_them=True)
         with _computing(len(stimulus), stimulus.device), torch.no_grad():
-            plain = evaluate(objective.objective, stimulus)
+            plain = losses(stimulus, [0] * len(stimulus), gradient=False)
         response = None if plain.response is None else plain.response.cpu()
         return torch.where(best.score.isnan(), best.score, plain.score.cpu()), response
 
@@ -491,8 +521,8 @@ def _own_lag(objective: Any) -> dict[str, Any]:
 
 def described(part: Any) -> dict[str, Any]:
     """Return the settings of a part of the run as plain values."""
-    if isinstance(part, JitteredObjective):
-        return {**described(part.objective), "jitter": described(part.jitter)}
+    if hasattr(part, "described"):  # another objective, and what is done to its stimuli
+        return part.described(described)
     settings: dict[str, Any] = {"type": type(part).__name__}
     if dataclasses.is_dataclass(part):
         names = [f.name for f in dataclasses.fields(part) if f.init]
