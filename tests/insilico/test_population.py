@@ -14,13 +14,19 @@ import torch
 from openretina_widgets import load_model, optimize_neurons, optimize_population
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.stimulus_optimization import (
+    GaborSinusoid,
+    Jitter,
+    L2Regularizer,
+    LowFrequencies,
     OptimizationResult,
     PopulationResult,
+    Separable,
     population_steps,
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import _CHECK_EVERY
 from openretina_widgets.insilico.stimulus_optimization.rows import Rows
 from openretina_widgets.models import RetinaModel
+from openretina_widgets.models.prepared import AS_IT_IS
 from tests.insilico.modules import (
     INPUT_SHAPE,
     LAG,
@@ -140,6 +146,77 @@ def test_real_models_give_the_same_scores_as_one_at_a_time(name):
             assert float(result.of(neuron).score[row]) == pytest.approx(
                 float(alone.score[0]), abs=1e-4
             )
+
+
+# Jitter and forms ---------------------------------------------------------------------------
+
+OF_FORMS = {
+    "jitter": {"jitter": Jitter(1, 1, seed=2)},
+    "separable": {"parametrization": Separable()},
+    "low frequencies": {"parametrization": LowFrequencies(0.2, 5.0)},
+    "a jittered form": {"parametrization": Separable(), "jitter": Jitter(2)},
+    "a jittered form with a penalty and momentum": {
+        "parametrization": GaborSinusoid(),
+        "jitter": Jitter(1),
+        "regularizer": L2Regularizer(0.1),
+        "optimizer_init_fn": OPTIMIZERS["SGD with momentum"],
+    },
+}
+
+
+@pytest.mark.parametrize("name", OF_FORMS)
+def test_rows_at_different_iterations_have_their_own_shifts_and_variables(model, name):
+    settings = SETTINGS | OF_FORMS[name]
+    ages = []
+    for step in population_steps(model, seed=[0, 3], chunk=3, **settings):
+        ages.append(step.step.iterations)
+        assert step.step.stimulus.shape[1:] == model.stimulus_shape(LAG + 2)[1:]
+    assert any(min(age) > 0 and len(set(age)) > 1 for age in ages)
+    result = optimize_population(model, seed=[0, 3], chunk=3, **settings)
+    assert_as_alone(result, model, (0, 3), **settings)
+    for neuron, together in result:
+        alone = optimize_neurons(model, neuron, seed=[0, 3], **settings)
+        assert together.parameters.keys() == alone.parameters.keys()
+        assert together.parameter_units == alone.parameter_units
+        for key, value in alone.parameters.items():
+            torch.testing.assert_close(together.parameters[key], value, atol=1e-4, rtol=1e-4)
+        assert together.window == alone.window == (0, 2)
+        for part in ("objective", "postprocessors", "regularizers", "parametrization"):
+            assert together.settings.get(part) == alone.settings.get(part)
+
+
+def test_jittered_rows_are_halved_with_their_iterations():
+    filters = 0.1 * random_filters(NEURONS)
+    little = RetinaModel(LittleMemory(filters, fits=2), input_shape=INPUT_SHAPE)
+    settings = SETTINGS | OF_FORMS["a jittered form"]
+    result = optimize_population(little, chunk=6, **settings)
+    enough = RetinaModel(LinearNeurons(filters), input_shape=INPUT_SHAPE)
+    assert_as_alone(result, enough, **settings)
+
+
+def test_forms_go_on_in_a_folder_and_others_are_refused(model, tmp_path):
+    settings = SETTINGS | {"parametrization": Separable()}
+    optimize_population(model, [0, 1], folder=tmp_path, **settings)
+    result = optimize_population(model, [0, 1, 2], folder=tmp_path, **settings)
+    assert result.of(1).parameters["time"].shape == (1, 2, LAG + 2)
+    assert result.together().parameters["space"].shape == (3, 2, *INPUT_SHAPE[1:])
+    assert_as_alone(result, model, **settings)
+    for other, words in (
+        ({"parametrization": GaborSinusoid()}, r"settings\.parametrization\.type 'Separable'"),
+        ({"norm": 5.0}, r"settings\.postprocessors\[0\]\.norm 6\.0, not 5\.0"),
+        ({"jitter": Jitter(1)}, r"settings\.objective\.jitter None"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            optimize_population(model, [3], folder=tmp_path, **(settings | other))
+
+
+def test_a_form_is_computed_as_fast_as_pixels_are():
+    model = load_model("trained")
+    settings = {"max_iterations": 2, "time_steps": 40}
+    pixels = optimize_neurons(model, 0, **settings)
+    form = optimize_neurons(model, 0, parametrization=Separable(), **settings)
+    assert form.settings["computed"] == pixels.settings["computed"]
+    assert form.settings["computed"] != AS_IT_IS
 
 
 # Memory ------------------------------------------------------------------------------------

@@ -47,9 +47,12 @@ class Ascent:
         self.gradient: torch.Tensor | None = None
         self.now: Losses
 
-    def evaluate(self, iteration: int, *, gradient: bool = True) -> None:
-        """Compute the losses of the rows as they are, and keep what is to be kept."""
-        now = self.losses(self.rows.x, iteration, gradient=gradient)
+    def evaluate(self, ages: Sequence[int], *, gradient: bool = True) -> None:
+        """Compute the losses of the rows as they are, and keep what is to be kept.
+
+        `ages` are the iterations that the rows are at, as `own` is on the device.
+        """
+        now = self.losses(self.rows.x, ages, gradient=gradient)
         self.kept.take(self.own, self.rows.x, now, self.patience)
         self.kept.done(self.own, self._last)
         moves = None if now.gradient is None else self.kept.checked(self.own, now.gradient)
@@ -155,11 +158,12 @@ class Replay:
             return
         before, now = ascent.gradient, ascent.now
         fixed = before.clone()
+        ages = [0] * len(ascent.rows)  # of which nothing that may be captured takes notice
 
         def iteration() -> None:
             ascent.gradient = fixed
             ascent.move_uncounted()
-            ascent.evaluate(0)
+            ascent.evaluate(ages)
             fixed.copy_(ascent.gradient)
 
         self._captured = self._still()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -17,9 +17,9 @@ from openretina_widgets.models._checks import is_index
 class Jitter:
     """Shift the stimulus at random before the model sees it, anew in every iteration.
 
-    The shift of an iteration follows from the seed and its number alone, and is the same for all
-    elements, so that a batch gives what its elements give alone. What comes in at an edge repeats
-    the edge.
+    The shift of an iteration follows from the seed and its number alone, counted for each element
+    from its own start, so that a batch gives what its elements give alone. What comes in at an
+    edge repeats the edge.
 
     Parameters
     ----------
@@ -54,14 +54,34 @@ class Jitter:
         )
         return (time, *space)  # type: ignore[return-value]
 
-    def forward(self, stimulus: torch.Tensor, iteration: int) -> torch.Tensor:
-        """Return the stimulus as the model sees it in an iteration."""
-        for axis, by in zip((2, 3, 4), self.shift(iteration), strict=True):
-            if by:
-                n = stimulus.shape[axis]
-                places = (torch.arange(n, device=stimulus.device) - by).clamp(0, n - 1)
-                stimulus = stimulus.index_select(axis, places)
+    def forward(self, stimulus: torch.Tensor, iteration: int | Sequence[int]) -> torch.Tensor:
+        """Return the stimulus as the model sees it in an iteration, that of each row or of all."""
+        each = iteration if isinstance(iteration, Sequence) else [iteration]
+        shift_of = {one: self.shift(one) for one in set(each)}
+        if len(shift_of) == 1:
+            (one,) = shift_of.values()
+            shifts = [(by,) for by in one]
+        else:
+            shifts = list(zip(*(shift_of[one] for one in each), strict=True))
+        for axis, by in zip((2, 3, 4), shifts, strict=True):
+            stimulus = _shifted(stimulus, axis, by)
         return stimulus
+
+
+def _shifted(stimulus: torch.Tensor, axis: int, by: tuple[int, ...]) -> torch.Tensor:
+    """Shift along an axis, every row by one number or each by its own."""
+    if not any(by):
+        return stimulus
+    n = stimulus.shape[axis]
+    places = torch.arange(n, device=stimulus.device) - torch.tensor(
+        by, device=stimulus.device
+    ).view(-1, 1)
+    places = places.clamp(0, n - 1)
+    if len(by) == 1:
+        return stimulus.index_select(axis, places[0])
+    shape = [1] * stimulus.ndim
+    shape[0], shape[axis] = len(by), n
+    return stimulus.gather(axis, places.view(shape).expand(stimulus.shape))
 
 
 @dataclass(frozen=True)
@@ -79,12 +99,12 @@ class JitteredObjective:
     jitter
         The shifts.
     iteration
-        Whose shift it is.
+        Whose shift it is; of each row where they are at different ones.
     """
 
     objective: Any
     jitter: Jitter
-    iteration: int = 0
+    iteration: int | Sequence[int] = 0
     batched: bool = field(default=True, init=False)
     replayable: ClassVar[bool] = False  # the shift is another one in each iteration
 
@@ -93,9 +113,17 @@ class JitteredObjective:
             raise AttributeError(name)
         return getattr(self.objective, name)  # its model, neurons, window and session
 
-    def at(self, iteration: int) -> JitteredObjective:
-        """Return the objective of an iteration."""
-        return replace(self, iteration=iteration)
+    def at(self, iterations: Sequence[int]) -> JitteredObjective:
+        """Return the objective of rows that are at these iterations."""
+        return replace(self, iteration=tuple(iterations))
+
+    def unshifted(self) -> Any:
+        """Return the objective of the stimulus as it is."""
+        return self.objective
+
+    def described(self, describe: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Return the settings of the other objective, and the jitter's."""
+        return {**describe(self.objective), "jitter": describe(self.jitter)}
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""

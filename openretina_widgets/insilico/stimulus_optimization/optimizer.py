@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -25,7 +25,6 @@ from openretina_widgets.insilico.stimulus_optimization.ascent import (
     Replay,
     reason_against,
 )
-from openretina_widgets.insilico.stimulus_optimization.jitter import JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.kept import (
     BAD_GRADIENT,
     BAD_SCORE,
@@ -35,7 +34,7 @@ from openretina_widgets.insilico.stimulus_optimization.kept import (
     Best,
     Kept,
 )
-from openretina_widgets.insilico.stimulus_optimization.objective import evaluate, model_of
+from openretina_widgets.insilico.stimulus_optimization.objective import model_of
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import Patience
 from openretina_widgets.insilico.stimulus_optimization.piecewise import Piecewise
 from openretina_widgets.insilico.stimulus_optimization.regularizer import project, stimulus_norm
@@ -235,6 +234,23 @@ def checked_run(
     )
 
 
+class Form(Protocol):
+    """What makes stimuli of the rows of a run over something else."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of the stimuli."""
+        ...
+
+    def stimuli(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the stimuli ``(row, channel, time, height, width)`` of rows."""
+        ...
+
+    def result(self, result: OptimizationResult) -> OptimizationResult:
+        """Return a result over rows as one over stimuli."""
+        ...
+
+
 @dataclass
 class Run:
     """The arguments of a run, checked.
@@ -252,6 +268,8 @@ class Run:
         Takes the positions and the result of elements that have ended while the run goes on. There
         is no result at the end then, and a lack of memory is no end: fewer rows are computed at
         once.
+    form
+        What makes stimuli of the rows, where these are something else.
     """
 
     start: torch.Tensor
@@ -269,6 +287,7 @@ class Run:
     precision: Precision = "float32"
     cuda_graph: bool = True
     computed: str = AS_IT_IS
+    form: Form | None = None
 
     def steps(self) -> Steps:
         """Return the generator of the steps."""
@@ -277,8 +296,9 @@ class Run:
                 held.enter_context(frozen(self.model))
             if isinstance(self.model, RetinaModel):
                 session = getattr(self.objective, "data_key", None)
-                form = self.model.prepared(self.start.shape[2], session)
-                self.computed = words_of(held.enter_context(form))
+                frames = self.start.shape[2] if self.form is None else self.form.frames
+                prepared = self.model.prepared(frames, session)
+                self.computed = words_of(held.enter_context(prepared))
             return (yield from self._loop())
 
     def _loop(self) -> Generator[Step, str | None, Any]:
@@ -302,10 +322,10 @@ class Run:
             ascent = Ascent(rows, kept, patience, losses, self._projected, last)
             replay = self._replay(ascent)
             kept.reach(0)
-            ascent.evaluate(0)
+            ascent.evaluate([0] * entered)
         iteration, stopped = 0, None
         while True:
-            step = _step(ascent, iteration, elements, births)
+            step = self._step(ascent, iteration, elements, births)
             clock.stop()
             stopped = yield step
             clock.start()
@@ -334,7 +354,8 @@ class Run:
                 elements = (*(elements[row] for row in going), *entering)
                 births = [births[row] for row in going] + [iteration + 1] * number
             iteration += 1
-            oldest, youngest = iteration - min(births), iteration - max(births)
+            ages = [iteration - birth for birth in births]
+            oldest, youngest = max(ages), min(ages)
             if going is not None or kept.reach(oldest):
                 replay.changed()
             with self._computing(len(elements)):
@@ -348,10 +369,10 @@ class Run:
                     for place, element in zip(enters, entering, strict=True):
                         held[place] = element
                     kept.reach(oldest)
-                    ascent.evaluate(iteration, gradient=youngest < last)
+                    ascent.evaluate(ages, gradient=youngest < last)
                 elif youngest >= last or not replay.advance():
                     ascent.move()
-                    ascent.evaluate(iteration, gradient=youngest < last)
+                    ascent.evaluate(ages, gradient=youngest < last)
         clock.stop()
         if self.deliver is not None:
             return None
@@ -409,6 +430,29 @@ class Run:
             *(("stimulus_postprocessor", part) for part in self.postprocessors),
         ]
 
+    def _step(
+        self, ascent: Ascent, iteration: int, elements: tuple[int, ...], births: Sequence[int]
+    ) -> Step:
+        now = ascent.now
+        return Step(
+            iteration,
+            elements,
+            now.score,
+            now.penalty,
+            now.loss,
+            self._shown(ascent.rows.x.detach()),
+            now.response,
+            ascent.kept.trace(),
+            iterations=tuple(iteration - birth for birth in births),
+            at_once=ascent.losses.most,
+        )
+
+    def _shown(self, x: torch.Tensor) -> torch.Tensor:
+        if self.form is None:
+            return x
+        with torch.no_grad():
+            return self.form.stimuli(x)
+
     def _projected(self, x: torch.Tensor) -> torch.Tensor:
         return project(self.postprocessors, x).detach()
 
@@ -450,7 +494,7 @@ class Run:
         model = self.model if isinstance(self.model, RetinaModel) else None
         seeds = tuple(self.seeds[element] for element in elements) if self.seeds else ()
         score, response, computed_in = self._plain(objective, best)
-        return OptimizationResult(
+        result = OptimizationResult(
             stimulus=best.stimulus,
             score=score,
             penalty=best.penalty,
@@ -480,34 +524,37 @@ class Run:
             versions=versions(),
             **({} if model is None else of_model(model) | _own_lag(self.objective)),
         )
+        return result if self.form is None else self.form.result(result)
 
     def _plain(
         self, objective: Any, best: Best
     ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, Any]]:
-        """Return score and response of the best stimuli without a shift and in full float32.
+        """Return score and response of the best stimuli, unshifted and in full float32.
 
         Also what is to be said of a precision that is lower than that: how far it is off there.
         """
-        lower = self.precision != "float32"
-        jittered = isinstance(objective, JitteredObjective)
         said: dict[str, Any] = {"precision": self.precision}
-        if not lower and not jittered:
+        unshifted = getattr(objective, "unshifted", None)
+        plain = None if unshifted is None else unshifted()
+        if plain is None and self.precision == "float32":
             return best.score, best.response, said
-        unshifted = objective.objective if jittered else objective
-        stimulus = best.stimulus.to(self.start.device)
-        with self._computing(len(stimulus)), torch.no_grad():
-            found = evaluate(unshifted, stimulus)
-        if lower:
-            with computing_in("float32", stimulus.device), torch.no_grad():
-                full = evaluate(unshifted, stimulus)
+        losses = Piecewise(
+            objective if plain is None else plain, (), halves=self.deliver is not None
+        )
+        losses.put(range(len(best.stimulus)), all_of_them=True)
+        x, ages = best.stimulus.to(self.start.device), [0] * len(best.stimulus)
+        with self._computing(len(x)), torch.no_grad():
+            found = losses(x, ages, gradient=False)
+        if self.precision != "float32":
+            with computing_in("float32", x.device), torch.no_grad():
+                full = losses(x, ages, gradient=False)
             off = (found.score - full.score).abs()
             scale = full.score.abs().clamp(min=torch.finfo(off.dtype).tiny)
             said["deviation_of_score"] = float(off.max())
             said["relative_deviation_of_score"] = float((off / scale).max())
             found = full
         response = None if found.response is None else found.response.cpu()
-        score = torch.where(best.score.isnan(), best.score, found.score.cpu())
-        return score, response, said
+        return torch.where(best.score.isnan(), best.score, found.score.cpu()), response, said
 
 
 class _Clock:
@@ -528,22 +575,6 @@ class _Clock:
         now = self.elapsed + time.perf_counter() - self._since
         lap, self._lapped = now - self._lapped, now
         return lap
-
-
-def _step(ascent: Ascent, iteration: int, elements: tuple[int, ...], births: Sequence[int]) -> Step:
-    now = ascent.now
-    return Step(
-        iteration,
-        elements,
-        now.score,
-        now.penalty,
-        now.loss,
-        ascent.rows.x.detach(),
-        now.response,
-        ascent.kept.trace(),
-        iterations=tuple(iteration - birth for birth in births),
-        at_once=ascent.losses.most,
-    )
 
 
 def _check_stimulus(stimulus: Any) -> None:
@@ -587,8 +618,8 @@ def _own_lag(objective: Any) -> dict[str, Any]:
 
 def described(part: Any) -> dict[str, Any]:
     """Return the settings of a part of the run as plain values."""
-    if isinstance(part, JitteredObjective):
-        return {**described(part.objective), "jitter": described(part.jitter)}
+    if hasattr(part, "described"):  # another objective, and what is done to its stimuli
+        return part.described(described)
     settings: dict[str, Any] = {"type": type(part).__name__}
     if dataclasses.is_dataclass(part):
         names = [f.name for f in dataclasses.fields(part) if f.init]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from openretina_widgets.errors import check_positive
-from openretina_widgets.insilico.compute import Precision
-from openretina_widgets.insilico.provenance import of_model
-from openretina_widgets.insilico.stimulus_optimization.objective import Evaluation, evaluate
+from openretina_widgets.insilico.stimulus_optimization.objective import (
+    Evaluation,
+    Window,
+    evaluate,
+)
 from openretina_widgets.insilico.stimulus_optimization.optimizer import (
-    Steps,
     _as_tuple,
-    _own_lag,
     described,
-    optimization_steps,
 )
 from openretina_widgets.insilico.stimulus_optimization.parametrization import (
     Geometry,
@@ -77,6 +75,42 @@ class Decoder:
     geometry: Geometry
     bounds: NormAndRange
 
+    @property
+    def frames(self) -> int:
+        """Frames of the stimuli."""
+        return self.geometry.frames
+
+    def start(self, seed: int) -> torch.Tensor:
+        """Return the variables that a seed starts from, ``(1, variable, 1, 1, 1)``."""
+        count = self.parametrization.count(self.geometry)
+        drawn = torch.randn(count, generator=torch.Generator().manual_seed(seed))
+        return drawn.view(1, count, 1, 1, 1)
+
+    def stimuli(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the stimuli ``(batch, channel, time, height, width)``."""
+        return self.decoded(x)[0]
+
+    def result(self, result: OptimizationResult) -> OptimizationResult:
+        """Return a result over variables as one over stimuli, with their parameters."""
+        with torch.no_grad():
+            stimulus, amplitude = self.decoded(result.stimulus)
+            named = self.parametrization.parameters(
+                result.stimulus.flatten(1), self.geometry, amplitude
+            )
+        settings = {
+            **result.settings,
+            "parametrization": described(self.parametrization),
+            "postprocessors": [described(self.bounds)],
+        }
+        return replace(
+            result,
+            stimulus=stimulus,
+            norm=stimulus_norm(stimulus),
+            parameters={name: value.contiguous() for name, (value, _) in named.items()},
+            parameter_units={name: unit for name, (_, unit) in named.items()},
+            settings=settings,
+        )
+
     def decoded(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the stimuli, and the amplitude ``(batch,)`` that scaled them."""
         shape = self.parametrization.decoded(x.flatten(1), self.geometry)
@@ -104,22 +138,39 @@ class ParametrizedObjective:
     decoder: Decoder
     batched: bool = field(default=True, init=False)
 
-    @property
-    def _model(self) -> nn.Module | None:
-        """The module to hold still: not the face, which would ask for stimuli."""
-        module = getattr(self.objective, "model", None)
-        while isinstance(module, RetinaModel):
-            module = module.module
-        return module
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "objective":
+            raise AttributeError(name)
+        return getattr(self.objective, name)  # its neurons, session and lag
 
-    def at(self, iteration: int) -> ParametrizedObjective:
-        """Return the objective of an iteration."""
+    @property
+    def model(self) -> None:
+        """None: a model would ask for stimuli, and the rows are none."""
+
+    _model = model
+
+    def window(self, frames: int) -> Window | None:
+        """Return the response frames that count, of the stimulus that is decoded."""
+        window = getattr(self.objective, "window", None)
+        return None if window is None else window(self.decoder.frames)
+
+    def described(self, describe: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Return the settings of the other objective."""
+        return describe(self.objective)
+
+    def at(self, iterations: Sequence[int]) -> ParametrizedObjective:
+        """Return the objective of rows that are at these iterations."""
         at = getattr(self.objective, "at", None)
-        return self if at is None else replace(self, objective=at(iteration))
+        return self if at is None else replace(self, objective=at(iterations))
+
+    def unshifted(self) -> ParametrizedObjective | None:
+        """Return the objective of stimuli as they are, None where it is this one."""
+        unshifted = getattr(self.objective, "unshifted", None)
+        return None if unshifted is None else replace(self, objective=unshifted())
 
     def evaluate(self, x: torch.Tensor) -> Evaluation:
         """Score a batch of variables."""
-        return evaluate(self.objective, self.decoder.decoded(x)[0])
+        return evaluate(self.objective, self.decoder.stimuli(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scores ``(batch,)``, to be maximised."""
@@ -127,40 +178,30 @@ class ParametrizedObjective:
 
     def keep(self, elements: Sequence[int]) -> ParametrizedObjective:
         """Return the same objective for some elements of the batch."""
-        return replace(self, objective=self.objective.keep(elements))
+        keep = getattr(self.objective, "keep", None)
+        return self if keep is None else replace(self, objective=keep(elements))
 
 
 @dataclass(frozen=True)
 class _OnStimuli:
-    """The penalties of the stimuli that variables stand for."""
+    """The penalty of the stimuli that variables stand for."""
 
-    regularizers: tuple[Any, ...]
+    regularizer: Any
     decoder: Decoder
     batched: bool = field(default=True, init=False)
 
+    def described(self, describe: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Return the settings of the regularizer."""
+        return describe(self.regularizer)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return penalty_of(self.regularizers, self.decoder.decoded(x)[0])
+        return penalty_of([self.regularizer], self.decoder.stimuli(x))
 
 
-def parametrized_steps(
-    model: RetinaModel,
-    parametrization: Parametrization,
-    bounds: Any,
-    objective: Any,
-    *,
-    seeds: Sequence[int],
-    time_steps: int,
-    learning_rate: float | None,
-    optimizer_init_fn: OptimizerInit | None,
-    stopper: Any,
-    regularizer: Any,
-    precision: Precision = "float32",
-    cuda_graph: bool = True,
-) -> Steps:
-    """Return the steps of a run over parameters, an element for each of `seeds`.
-
-    Steps and result hold stimuli; the result has ``parameters`` and ``parameter_units``. A
-    ``learning_rate`` is that of the variables, whose start has standard deviation 1.
+def decoder_of(
+    model: RetinaModel, parametrization: Parametrization, bounds: Any, time_steps: int
+) -> Decoder:
+    """Check a parametrization and what it is scaled to, and return what decodes it.
 
     Raises
     ------
@@ -192,81 +233,39 @@ def parametrized_steps(
         model.frame_rate,
         model.pixel_size_um,
     )
-    count = parametrization.count(geometry)
-    start = torch.stack(
-        [torch.randn(count, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    )
-    decoder = Decoder(parametrization, geometry, bounds)
+    return Decoder(parametrization, geometry, bounds)
+
+
+def over_parameters(
+    decoder: Decoder,
+    objective: Any,
+    *,
+    learning_rate: float | None,
+    optimizer_init_fn: OptimizerInit | None,
+    stopper: Any,
+    regularizer: Any,
+) -> dict[str, Any]:
+    """Return the settings of a run over variables, as `checked_run` takes them.
+
+    A ``learning_rate`` is that of the variables, whose start has standard deviation 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
+    """
     given = _as_tuple(regularizer, "forward", "stimulus_regularization_loss")
     if optimizer_init_fn is None:
         first = check_positive(_STEP if learning_rate is None else learning_rate, "learning_rate")
         decay = _LEFT ** (1 / (stopper.max_iterations or 200))
         optimizer_init_fn = _annealed(first, decay)
-    steps = optimization_steps(
-        start.view(*start.shape, 1, 1, 1).to(device=model.device, dtype=model.dtype),
-        optimizer_init_fn=optimizer_init_fn,
-        objective_object=ParametrizedObjective(objective, decoder),
-        optimization_stopper=stopper,
-        stimulus_regularization_loss=_OnStimuli(given, decoder) if given else None,
-        seeds=seeds,
-        precision=precision,
-        cuda_graph=cuda_graph,
-    )
-    return _of_stimuli(steps, model, objective, decoder, given)
+    return {
+        "optimizer_init_fn": optimizer_init_fn,
+        "objective_object": ParametrizedObjective(objective, decoder),
+        "optimization_stopper": stopper,
+        "stimulus_regularization_loss": tuple(_OnStimuli(one, decoder) for one in given),
+    }
 
 
 def _annealed(lr: float, decay: float) -> OptimizerInit:
     return lambda params: AnnealedAdam(params, lr=lr, decay=decay)
-
-
-def _of_stimuli(
-    steps: Steps,
-    model: RetinaModel,
-    objective: Any,
-    decoder: Decoder,
-    regularizers: tuple[Any, ...],
-) -> Steps:
-    """Hand on the steps of a run over variables, with the stimuli that these stand for."""
-    try:
-        step = next(steps)
-        while True:
-            with torch.no_grad():
-                shown = replace(step, stimulus=decoder.decoded(step.stimulus)[0])
-            step = steps.send((yield shown))
-    except StopIteration as end:
-        return _with_parameters(end.value, model, objective, decoder, regularizers)
-    finally:
-        steps.close()
-
-
-def _with_parameters(
-    result: OptimizationResult,
-    model: RetinaModel,
-    objective: Any,
-    decoder: Decoder,
-    regularizers: tuple[Any, ...],
-) -> OptimizationResult:
-    with torch.no_grad():
-        stimulus, amplitude = decoder.decoded(result.stimulus)
-        named = decoder.parametrization.parameters(
-            result.stimulus.flatten(1), decoder.geometry, amplitude
-        )
-    settings = {
-        **result.settings,
-        "objective": described(objective),
-        "parametrization": described(decoder.parametrization),
-        "regularizers": [described(one) for one in regularizers],
-        "postprocessors": [described(decoder.bounds)],
-    }
-    return replace(
-        result,
-        stimulus=stimulus,
-        norm=stimulus_norm(stimulus),
-        parameters={name: value.contiguous() for name, (value, _) in named.items()},
-        parameter_units={name: unit for name, (_, unit) in named.items()},
-        neurons=tuple(getattr(objective, "neurons_of_elements", ())),
-        window=objective.window(decoder.geometry.frames),
-        data_key=objective.data_key,
-        settings=settings,
-        **of_model(model) | _own_lag(objective),
-    )

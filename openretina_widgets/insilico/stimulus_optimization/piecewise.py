@@ -51,8 +51,10 @@ class Piecewise:
         self._pieces = None
         self._objective = self._whole if all_of_them else self._keep(self._elements)
 
-    def __call__(self, x: torch.Tensor, iteration: int, *, gradient: bool) -> Losses:
-        """Return the losses of the rows `x` in an iteration, and their gradient if it is wanted.
+    def __call__(self, x: torch.Tensor, ages: Sequence[int], *, gradient: bool) -> Losses:
+        """Return the losses of the rows `x`, and their gradient if it is wanted.
+
+        Each row has its own of the `ages`, which is the iteration that it is at.
 
         Raises
         ------
@@ -63,7 +65,7 @@ class Piecewise:
             rows = len(x) if self.most is None else min(self.most, len(x))
             try:
                 with memory_in_words(rows, x.device):
-                    return self._all(x, iteration, gradient)
+                    return self._all(x, ages, gradient)
             except (OutOfMemory, RuntimeError) as error:
                 short = isinstance(error, OutOfMemory) or is_out_of_memory(error)
                 if not (short and self._halves and rows > 1):
@@ -71,9 +73,9 @@ class Piecewise:
             # Here nothing refers to the tensors of the failed attempt any more.
             self.most, self._pieces = rows // 2, None
 
-    def _all(self, x: torch.Tensor, iteration: int, gradient: bool) -> Losses:
+    def _all(self, x: torch.Tensor, ages: Sequence[int], gradient: bool) -> Losses:
         if self.most is None or len(x) <= self.most:
-            return self._piece(_at(self._objective, iteration), x, gradient)
+            return self._piece(_at(self._objective, ages), x, gradient)
         if self._pieces is None:
             cuts = [
                 slice(first, first + self.most)
@@ -81,7 +83,7 @@ class Piecewise:
             ]
             self._pieces = [(cut, self._keep(self._elements[cut])) for cut in cuts]
         parts = [
-            self._piece(_at(objective, iteration), x.detach()[cut].requires_grad_(True), gradient)
+            self._piece(_at(objective, ages[cut]), x.detach()[cut].requires_grad_(True), gradient)
             for cut, objective in self._pieces
         ]
         return Losses(
@@ -104,9 +106,9 @@ class Piecewise:
         return self._whole if keep is None else keep(elements)
 
 
-def _at(objective: Any, iteration: int) -> Any:
-    """Return the objective of an iteration, where it differs from one to the next."""
-    return objective.at(iteration) if hasattr(objective, "at") else objective
+def _at(objective: Any, ages: Sequence[int]) -> Any:
+    """Return the objective of rows at their iterations, where it differs from one to the next."""
+    return objective.at(ages) if hasattr(objective, "at") else objective
 
 
 def _together(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Generator, Sequence
@@ -17,7 +18,6 @@ from openretina_widgets.insilico.metering import KeptBytes, bytes_of, free_on, m
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps, seeded_neurons
 from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     Run,
-    checked_run,
     described,
     described_optimizer,
 )
@@ -146,9 +146,9 @@ def population_steps(
         What the pool may take (MiB) instead of that share.
     settings
         Those of `neuron_steps`: ``data_key``, ``direction``, ``time_steps``, ``window``,
-        ``max_iterations``, ``patience``, ``min_delta``, ``norm``, ``stimulus_range``,
-        ``learning_rate``, ``optimizer_init_fn``, ``regularizer``, ``postprocessor``,
-        ``precision`` and ``cuda_graph``.
+        ``max_iterations``, ``patience``, ``min_delta``, ``norm``, ``stimulus_range``, ``rms``,
+        ``mean_luminance``, ``learning_rate``, ``optimizer_init_fn``, ``precondition``, ``jitter``,
+        ``parametrization``, ``regularizer``, ``postprocessor``, ``precision`` and ``cuda_graph``.
 
     Returns
     -------
@@ -175,19 +175,14 @@ def population_steps(
     )
     _check_chunk(chunk)
     budget = None if memory_mb is None else check_positive(memory_mb, "memory_mb") * 2**20
-    for name in ("jitter", "parametrization"):
-        if settings.get(name) is not None:
-            raise ValueError(
-                f"{name}: not for a pool, whose rows are at different iterations; use "
-                "optimize_neurons"
-            )
     prepared = seeded_neurons(face, chosen, seed=seed, **settings)
     for name, given in (("neurons", chosen), ("seed", prepared.seeds)):
         if len(set(given)) < len(given):
             raise ValueError(f"{name}: expected each one once, got one of them twice")
-    run = checked_run(prepared.starts([0]), seeds=prepared.seeds_of([0]), **prepared.settings)
-    card = card_of(face, session, _settings(run, prepared), run.start)
-    result_bytes = prepared.total * bytes_of(run.start.float())
+    run = prepared.run([0])
+    one = torch.empty(prepared.shape)  # as results hold it
+    card = card_of(face, session, _settings(run, prepared), one)
+    result_bytes = prepared.total * bytes_of(one)
     if folder is None and 2 * result_bytes > free_memory():
         raise OutOfMemory(
             f"folder: the results take {result_bytes / 2**30:.3g} GiB, more than half of the "
@@ -292,7 +287,7 @@ class _Population:
         except OutOfMemory:
             return small  # and the pool goes on halving
         each = max(1.0, (more - few) / (large - small))
-        each += _TENSORS_OF_A_ROW * bytes_of(self.run.start)
+        each += _TENSORS_OF_A_ROW * math.prod(self.prepared.shape) * self.run.start.itemsize
         base = max(0.0, few - small * (more - few) / (large - small))
         return max(1, min(most, int((budget - base) / each)))
 
@@ -301,16 +296,16 @@ class _Population:
         run = self.run
         with (
             frozen(self.prepared.model),
-            self.prepared.model.prepared(run.start.shape[2], run.objective.data_key),
+            self.prepared.model.prepared(self.prepared.shape[2], run.objective.data_key),
             torch.inference_mode(False),
             computing_in(run.precision, run.start.device),
         ):
             x = self.prepared.starts(elements).requires_grad_(True)
             losses = Piecewise(run.objective, run.regularizers, halves=False)
             losses.put(elements)
-            losses(x, 0, gradient=True)  # what is made once is not to be counted
+            losses(x, [0] * len(x), gradient=True)  # what is made once is not to be counted
             with meter(x.device) as used, KeptBytes() as kept:
-                losses(x, 0, gradient=True)
+                losses(x, [0] * len(x), gradient=True)
         return int(used.peak) + (kept.total if x.device.type != "cuda" else 0)
 
 
@@ -330,6 +325,9 @@ def _settings(run: Run, prepared: Seeded) -> dict[str, Any]:
         "dtype": str(run.start.dtype),
         "precision": run.precision,
     }
+    if prepared.form is not None:
+        settings["parametrization"] = described(prepared.form.parametrization)
+        settings["postprocessors"] = [described(prepared.form.bounds)]
     return _without_addresses(settings)
 
 

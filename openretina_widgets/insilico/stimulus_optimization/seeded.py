@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex
 
 import torch
@@ -23,9 +23,13 @@ from openretina_widgets.insilico.stimulus_optimization.objective import Window, 
 from openretina_widgets.insilico.stimulus_optimization.optimization_stopper import (
     OptimizationStopper,
 )
-from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, optimization_steps
+from openretina_widgets.insilico.stimulus_optimization.optimizer import Run, Steps, checked_run
 from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
-from openretina_widgets.insilico.stimulus_optimization.parametrized import parametrized_steps
+from openretina_widgets.insilico.stimulus_optimization.parametrized import (
+    Decoder,
+    decoder_of,
+    over_parameters,
+)
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
     GradientFilter,
     preconditioned,
@@ -57,6 +61,8 @@ class Seeded:
         Number of elements.
     settings
         What `checked_run` takes besides the starts and the seeds.
+    form
+        What makes stimuli of the rows, where these are variables of a parametrization.
     """
 
     model: RetinaModel
@@ -64,6 +70,7 @@ class Seeded:
     seeds: tuple[int, ...]
     total: int
     settings: dict[str, Any]
+    form: Decoder | None = None
 
     def seeds_of(self, elements: Iterable[int]) -> tuple[int, ...]:
         """Return the seed of each element."""
@@ -71,18 +78,21 @@ class Seeded:
 
     def starts(self, elements: Sequence[int]) -> torch.Tensor:
         """Draw the starts of some elements: noise, the same on every device."""
-        drawn = {one: _noise(self.shape, one) for one in set(self.seeds_of(elements))}
+        drawn = {one: self._start(one) for one in set(self.seeds_of(elements))}
         start = torch.cat([drawn[one] for one in self.seeds_of(elements)])
         return start.to(device=self.model.device, dtype=self.model.dtype)
 
+    def _start(self, seed: int) -> torch.Tensor:
+        return _noise(self.shape, seed) if self.form is None else self.form.start(seed)
+
+    def run(self, elements: Sequence[int]) -> Run:
+        """Return the run of all elements, of which some are in the first batch."""
+        run = checked_run(self.starts(elements), seeds=self.seeds_of(elements), **self.settings)
+        return run if self.form is None else replace(run, form=self.form, model=self.model)
+
     def steps(self) -> Steps:
         """Return the steps of all elements in one batch."""
-        everyone = range(self.total)
-        if "parametrization" in self.settings:
-            return parametrized_steps(self.model, seeds=self.seeds_of(everyone), **self.settings)
-        return optimization_steps(
-            self.starts(everyone), seeds=self.seeds_of(everyone), **self.settings
-        )
+        return self.run(range(self.total)).steps()
 
 
 def seeded(
@@ -141,24 +151,17 @@ def seeded(
                 "parametrization: precondition and postprocessor change values, not parameters; "
                 "leave them out"
             )
-        return Seeded(
-            model,
-            shape,
-            seeds,
-            total,
-            {
-                "parametrization": parametrization,
-                "bounds": bounds,
-                "objective": objective,
-                "time_steps": time_steps,
-                "learning_rate": learning_rate,
-                "optimizer_init_fn": optimizer_init_fn,
-                "stopper": stopper,
-                "regularizer": regularizer,
-                "precision": precision,
-                "cuda_graph": cuda_graph,
-            },
+        decoder = decoder_of(model, parametrization, bounds, time_steps)
+        over = over_parameters(
+            decoder,
+            objective,
+            learning_rate=learning_rate,
+            optimizer_init_fn=optimizer_init_fn,
+            stopper=stopper,
+            regularizer=regularizer,
         )
+        over |= {"precision": precision, "cuda_graph": cuda_graph}
+        return Seeded(model, shape, seeds, total, over, decoder)
     bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, length, learning_rate)
