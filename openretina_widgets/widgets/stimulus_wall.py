@@ -16,6 +16,7 @@ import traitlets
 
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
+from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
 from openretina_widgets.insilico.stimulus_optimization.population import (
     PopulationStep,
     PopulationSteps,
@@ -119,7 +120,7 @@ class StimulusPictures:
                 first = False
             for ended in step.ended:
                 self.finish(ended)
-            self._updates += len(step.pairs)
+            self._updates += len(step.pairs) if step.updates is None else step.updates
             sent = yield step
 
     def finish(self, result: OptimizationResult) -> None:
@@ -135,13 +136,14 @@ class StimulusPictures:
         """Return what is drawn of a step."""
         start = time.perf_counter()
         images = strongest_frames(step.step.stimulus)
+        whole = step.updates is None  # a cluster tells of one frame of each
         scores = step.step.score.tolist()
         movie = None
         for row, (neuron, _) in enumerate(step.pairs):
             place = self._place[neuron]
             if self._final[place] == -np.inf:
                 self._images[place], self._scores[place] = images[row], scores[row]
-            if neuron == self.watched and movie is None:
+            if neuron == self.watched and movie is None and whole:
                 movie = step.step.stimulus[row].float().cpu().numpy().copy()
         self._total = step.total
         going = sum(step.step.iterations)
@@ -171,13 +173,6 @@ class StimulusPictures:
         )
 
 
-def strongest_frames(stimulus: torch.Tensor) -> np.ndarray:
-    """Return of each stimulus the frame with the most power, ``(row, channel, height, width)``."""
-    x = stimulus.detach()
-    at = torch.linalg.vector_norm(x, dim=(1, 3, 4)).argmax(dim=1)
-    return x[torch.arange(len(x), device=x.device), :, at].float().cpu().numpy()
-
-
 class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
     """Finds the best stimulus of every neuron and shows them while they emerge.
 
@@ -195,7 +190,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         Session; the selection's own for None.
     neurons
         Neurons of the wall, all of the session for None.
-    seed, folder, chunk
+    seed, folder, chunk, client
         See `population_steps`; on a CPU the pool has at most 16 rows where `chunk` is None, so that
         pictures are not rare.
     order
@@ -242,6 +237,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         seed: int | Sequence[int] = 0,
         folder: str | os.PathLike[str] | None = None,
         chunk: int | None = None,
+        client: Any = None,
         order: Literal["neuron", "type", "score", "similarity"] = "neuron",
         picture_rate: float = 8.0,
         threads: int | Literal["auto"] | None = "auto",
@@ -260,7 +256,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         self._data_key = session = selection.data_key
         self._picture_rate = picture_rate
         self._threads: int | None = live_threads() if threads == "auto" else threads
-        if chunk is None and face.device.type == "cpu":
+        if chunk is None and client is None and face.device.type == "cpu":
             chunk = _CHUNK_ON_CPU
         everyone = range(face.n_neurons(session))
         self._neurons = face.check_neurons(everyone if neurons is None else neurons, session)
@@ -269,6 +265,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             "seed": seed,
             "folder": folder,
             "chunk": chunk,
+            "client": client,
             **settings,
         }
         self._steps()  # what does not fit is said now
@@ -363,7 +360,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             context=partial(torch_threads, self._threads),
         )
         n = len(self._neurons)
-        self._doing = f"Optimising the stimuli of {n} neurons on {self.model.device}."
+        where = self.model.device if self._asked["client"] is None else "the workers of the cluster"
+        self._doing = f"Optimising the stimuli of {n} neurons on {where}."
         self._status.tell("running", self._doing, progress=0.0, figures=self._figures())
         self._buttons.show("paused" if paused else "running")
         return job.start(paused=paused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +18,15 @@ from openretina_widgets.insilico.compute import full_float32, memory_in_words
 from openretina_widgets.insilico.provenance import of_model, versions
 from openretina_widgets.insilico.receptive_fields.base import Base, base_of
 from openretina_widgets.insilico.receptive_fields.centres import chosen_neurons
-from openretina_widgets.insilico.receptive_fields.gradient import MEMORY_MB, neuron_gradients
+from openretina_widgets.insilico.receptive_fields.gradient import MEMORY_MB
 from openretina_widgets.insilico.receptive_fields.noise import NoiseKind, WhiteNoise
+from openretina_widgets.insilico.receptive_fields.pieces import (
+    Answer,
+    Gradients,
+    answer,
+    mean_gradients,
+    pieces,
+)
 from openretina_widgets.insilico.receptive_fields.result import FieldsStep, ReceptiveFields
 from openretina_widgets.insilico.receptive_fields.sta import RunningAverage
 from openretina_widgets.models.freezing import frozen
@@ -36,7 +44,7 @@ def receptive_fields(model: RetinaModel | nn.Module, **settings: Any) -> Recepti
 
     Settings, errors and result are those of `receptive_field_steps`: ``neurons``, ``data_key``,
     ``method``, ``base``, ``window``, ``noise``, ``contrast``, ``check_pixels``, ``frames``,
-    ``chunk``, ``seed`` and ``memory_mb``.
+    ``chunk``, ``seed``, ``memory_mb`` and ``client``.
 
     Examples
     --------
@@ -72,6 +80,7 @@ def receptive_field_steps(
     chunk: int = 500,
     seed: int = 0,
     memory_mb: float = MEMORY_MB,
+    client: Any = None,
 ) -> FieldSteps:
     """Check the arguments, and return the generator of the run's steps.
 
@@ -100,6 +109,10 @@ def receptive_field_steps(
         Response frames that the average is taken over, and those of a step.
     memory_mb
         Bounds what a group of neurons needs for its gradients (MiB).
+    client
+        A ``distributed.Client``: its workers compute. Neurons are shared out, of an average the
+        frames of noise. A step may improve no neuron then: there are some each second, so that
+        the run can be ended while it waits.
 
     Returns
     -------
@@ -130,11 +143,47 @@ def receptive_field_steps(
             if isinstance(number, bool) or not isinstance(number, int) or number < 2:
                 raise ValueError(f"{name}: expected a whole number of at least 2, got {number!r}")
         white = WhiteNoise(screen, noise, contrast, check_pixels, seed)
-        return _average_steps(face, session, chosen, white, frames, chunk)
+        if client is None:
+            answers = _answers(face, session, chosen, white, frames, chunk)
+        else:
+            from openretina_widgets.insilico.cluster.fields import shared_answers
+
+            answers = shared_answers(
+                client, face, white, session=session, neurons=chosen, frames=frames, chunk=chunk
+            )
+        return _average_steps(face, session, chosen, white, frames, chunk, answers)
     if method == "local gradient" and base is None:
         raise ValueError("base: method 'local gradient' needs an image or a movie, got None")
     at = base_of(face, screen, base, window)
-    return _gradient_steps(face, session, chosen, at, screen, memory_mb)
+    if client is None:
+        groups = _gradients(face, session, chosen, at, memory_mb)
+    else:
+        from openretina_widgets.insilico.cluster.fields import shared_gradients
+
+        groups = shared_gradients(
+            client, face, at.movies, chosen, data_key=session, memory_mb=memory_mb
+        )
+    return _gradient_steps(face, session, chosen, at, screen, memory_mb, groups)
+
+
+def _gradients(
+    model: RetinaModel, session: str, neurons: list[int], base: Base, memory_mb: float
+) -> Generator[list[Gradients], None, None]:
+    for group in mean_gradients(model, base.movies, neurons, data_key=session, memory_mb=memory_mb):
+        yield [group]
+
+
+def _answers(
+    model: RetinaModel,
+    session: str,
+    neurons: list[int],
+    noise: WhiteNoise,
+    frames: int,
+    chunk: int,
+) -> Generator[list[Answer], None, None]:
+    with frozen(model):
+        for _, _, movie in pieces(noise, model.lag, frames, chunk):
+            yield [(movie, answer(model, noise, movie, session, neurons))]
 
 
 def _gradient_steps(
@@ -144,20 +193,23 @@ def _gradient_steps(
     base: Base,
     screen: Screen,
     memory_mb: float,
+    groups: Generator[list[Gradients], None, None],
 ) -> FieldSteps:
     start = time.perf_counter()
     channel, height, width = model.input_shape
     found = np.full((len(neurons), channel, model.lag + 1, height, width), np.nan, np.float32)
     responses = np.full(len(neurons), np.nan)
+    place = {neuron: row for row, neuron in enumerate(neurons)}
     done = 0
-    for group, response, gradient in neuron_gradients(
-        model, base.movies, neurons, data_key=session, memory_mb=memory_mb
-    ):
-        rows = slice(done, done + len(group))
-        found[rows] = gradient.mean(1).float().cpu().numpy()
-        responses[rows] = response.double().sum(1).cpu().numpy()
-        done += len(group)
-        yield FieldsStep(tuple(group), found, done, len(neurons), "neurons")
+    with closing(groups):
+        for come in groups:
+            new: list[int] = []
+            for group, response, gradient in come:
+                rows = [place[neuron] for neuron in group]
+                found[rows], responses[rows] = gradient, response
+                new += group
+            done += len(new)
+            yield FieldsStep(tuple(new), found, done, len(neurons), "neurons")
     reach = np.abs(found) * np.array(screen.contrast_scale)[:, None, None, None]
     reach = reach.sum(axis=(1, 2, 3, 4), dtype=np.float64)
     vanished = reach <= _VANISHED * np.abs(responses) / len(base.movies)
@@ -193,26 +245,26 @@ def _average_steps(
     noise: WhiteNoise,
     frames: int,
     chunk: int,
+    answers: Generator[list[Answer], None, None],
 ) -> FieldSteps:
     start = time.perf_counter()
     screen, device = noise.screen, model.device
-    grey = torch.tensor(screen.grey)[:, None, None, None]
     pixels = screen.height * screen.width
     white = noise.variance.repeat_interleave(pixels).to(device) if noise.check == 1 else None
     average = RunningAverage(white)
-    generator = noise.start()
-    past = noise.draw(model.lag, generator)
-    with frozen(model), full_float32(device):
-        while average.frames < frames:
-            new = noise.draw(min(chunk, frames - average.frames), generator)
-            movie = torch.cat([past, new], dim=1)
-            past = movie[:, movie.shape[1] - model.lag :]
-            shown = (movie + grey)[None].to(device=device, dtype=model.dtype)
-            with torch.no_grad(), memory_in_words(1, device):
-                responses = model(shown, session)[0][:, neurons]
-                average.add(movie.to(device), responses.float())
-            step = FieldsStep(tuple(neurons), average.estimate(), average.frames, frames, "frames")
-            if (yield step) is not None:  # asked to end: the average so far is the result
+    channel, height, width = model.input_shape
+    nothing = np.full((len(neurons), channel, model.lag + 1, height, width), np.nan, np.float32)
+    with closing(answers):
+        for come in answers:
+            with torch.no_grad(), full_float32(device), memory_in_words(1, device):
+                for movie, responses in come:
+                    average.add(movie.to(device), responses)
+            estimate = average.estimate() if average.frames else nothing
+            new = tuple(neurons) if come else ()
+            step = FieldsStep(new, estimate, average.frames, frames, "frames")
+            if (
+                yield step
+            ) is not None and average.frames:  # asked to end: the average so far is the result
                 break
     return _finished(
         model,

@@ -68,6 +68,8 @@ class PopulationStep:
         What all results take, on the disk or in memory.
     result
         The results so far; it grows.
+    updates
+        Iterations of single rows since the last step; None for one of each row.
     """
 
     step: Step
@@ -79,6 +81,7 @@ class PopulationStep:
     chunk: int
     result_bytes: int
     result: PopulationResult
+    updates: int | None = None
 
 
 PopulationSteps = Generator[PopulationStep, str | None, PopulationResult]
@@ -114,6 +117,7 @@ def population_steps(
     folder: Any = None,
     chunk: int | None = None,
     memory_mb: float | None = None,
+    client: Any = None,
     **settings: Any,
 ) -> PopulationSteps:
     """Check the arguments, and return the generator of the run's steps.
@@ -144,6 +148,10 @@ def population_steps(
         operation.
     memory_mb
         What the pool may take (MiB) instead of that share.
+    client
+        A ``distributed.Client``: its workers compute, each with a pool of its own, of `chunk` and
+        `memory_mb`. Steps come ten times a second then. Their rows are those that the workers last
+        told of, four times a second, with the frame of the most power in place of the movie.
     settings
         Those of `neuron_steps`: ``data_key``, ``direction``, ``time_steps``, ``window``,
         ``max_iterations``, ``patience``, ``min_delta``, ``norm``, ``stimulus_range``, ``rms``,
@@ -188,9 +196,22 @@ def population_steps(
             f"folder: the results take {result_bytes / 2**30:.3g} GiB, more than half of the "
             f"{free_memory() / 2**30:.3g} GiB that are free; give a folder for them"
         )
-    population = _Population(
-        run, prepared, chosen, Store(card, folder), chunk, budget, result_bytes
-    )
+    store = Store(card, folder)
+    if client is not None:
+        from openretina_widgets.insilico.cluster.optimising import shared_out
+
+        return shared_out(
+            client,
+            face,
+            neurons=chosen,
+            seeds=prepared.seeds,
+            store=store,
+            chunk=chunk,
+            settings={"chunk": chunk, "memory_mb": memory_mb, **settings},
+            result_bytes=result_bytes,
+            start=run.start,
+        )
+    population = _Population(run, prepared, chosen, store, chunk, budget, result_bytes)
     return population.steps()
 
 

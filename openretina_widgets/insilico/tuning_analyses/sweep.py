@@ -34,6 +34,8 @@ from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 Noise = Literal["poisson"] | None
 SweepSteps = Generator["SweepStep", None, TuningCurves]
+Place = tuple[np.ndarray, dict[str, Any]]  # columns of neurons, and where their movie is centred
+Item = tuple[tuple[int, ...], dict[str, Any], np.ndarray, dict[str, Any]]  # a condition at a place
 
 _SAME_PLACE_PX = 0.25  # centres that agree within this share a movie
 
@@ -69,7 +71,7 @@ class SweepStep:
 
 
 @dataclass(frozen=True, eq=False)
-class _Showing:
+class Showing:
     """A movie to show: a condition, for some of the neurons, as it is or as a control."""
 
     index: tuple[int, ...]
@@ -83,7 +85,7 @@ def sweep(model: RetinaModel | nn.Module, experiment: Experiment, **settings: An
 
     Settings, errors and result are those of `sweep_steps`: ``neurons``, ``data_key``,
     ``centres``, ``repeats``, ``noise``, ``spikes_per_unit``, ``seed``, ``controls``,
-    ``memory_mb`` and ``batch``.
+    ``memory_mb``, ``batch`` and ``client``.
 
     Examples
     --------
@@ -119,6 +121,7 @@ def sweep_steps(
     controls: Sequence[str] | str = (),
     memory_mb: float | None = None,
     batch: int | None = None,
+    client: Any = None,
 ) -> SweepSteps:
     """Check the arguments, and return the generator of the sweep's steps.
 
@@ -154,6 +157,10 @@ def sweep_steps(
         a share of what is free.
     batch
         Most movies in a batch; 1 to see the curve grow condition by condition.
+    client
+        A ``distributed.Client``: its workers compute, conditions are shared out. `memory_mb` and
+        `batch` are those of each worker. A step may have no condition then: there are some each
+        second, so that the sweep can be ended while it waits.
 
     Returns
     -------
@@ -182,6 +189,10 @@ def sweep_steps(
         memory_mb=memory_mb,
         batch=batch,
     )
+    if client is not None:
+        from openretina_widgets.insilico.cluster.sweeping import shared_out
+
+        return shared_out(client, recording, memory_mb=memory_mb, batch=batch)
     return _steps(recording, room)
 
 
@@ -269,21 +280,39 @@ def _check_room(experiment: Experiment, neurons: int, frames: int, repeats: int)
 def _steps(recording: Recording, room: Room) -> SweepSteps:
     with closing(recorded([recording], room)) as batches:
         for done, total, batch, (responses,) in batches:
-            plainly = [k for k, one in enumerate(batch) if not one.control]
-            yield SweepStep(
-                done,
-                total,
-                tuple(batch[k].index for k in plainly),
-                tuple(batch[k].stimulus for k in plainly),
-                tuple(_seen(responses[k], batch[k], recording) for k in plainly),
-                recording,
-            )
+            yield step_of(recording, done, total, batch, responses)
     return recording.curves()
+
+
+def step_of(
+    recording: Recording,
+    done: int,
+    total: int,
+    batch: Sequence[Showing],
+    responses: Sequence[np.ndarray] | np.ndarray,
+) -> SweepStep:
+    """Return the step of a batch that has been recorded."""
+    plainly = [k for k, one in enumerate(batch) if not one.control]
+    return SweepStep(
+        done,
+        total,
+        tuple(batch[k].index for k in plainly),
+        tuple(batch[k].stimulus for k in plainly),
+        tuple(_seen(responses[k], batch[k], recording) for k in plainly),
+        recording,
+    )
+
+
+def record(recording: Recording, showing: Showing, response: np.ndarray) -> None:
+    """Take the response ``(frame, neuron)`` to what was shown."""
+    every = np.arange(len(recording.neurons))
+    columns = every if recording.centres is None else showing.columns
+    recording.take(showing.index, showing.stimulus, columns, showing.control, response)
 
 
 def recorded(
     recordings: Sequence[Recording], room: Room
-) -> Generator[tuple[int, int, list[_Showing], list[np.ndarray]], None, None]:
+) -> Generator[tuple[int, int, list[Showing], list[np.ndarray]], None, None]:
     """Show an experiment, and yield how far it is, a finished batch and each one's responses.
 
     The recordings are of sessions of one model that see the same movies.
@@ -294,13 +323,12 @@ def recorded(
         (one.session, torch.tensor([*one.neurons, *one.linear], device=model.device))
         for one in recordings
     ]
-    groups = _groups(first)
-    shown = [c for c in first.controls if c not in (BLANK, LINEAR)]
-    total = len(first.experiment) * len(groups) * (1 + len(shown))
+    items = items_of(first.experiment, places_of(first))
+    total = len(items) * (1 + len(shown_controls(first.controls)))
     done, duration = 0, 0.0
-    showings = ((len(s.stimulus), s) for s in _showings(first, groups, shown))
+    shown = showings(model, first.experiment, first.screen, items, first.controls, first.seed)
     with frozen(model):
-        batches = grouped(showings, room)
+        batches = grouped(((len(one.stimulus), one) for one in shown), room)
         while True:
             since = time.perf_counter()
             if (next_batch := next(batches, None)) is None:
@@ -317,9 +345,7 @@ def recorded(
                 answers = [responses[1:] for responses in answers]
             for recording, responses in zip(recordings, answers, strict=True):
                 for one, response in zip(batch, responses, strict=True):
-                    every = np.arange(len(recording.neurons))
-                    columns = every if recording.centres is None else one.columns
-                    recording.take(one.index, one.stimulus, columns, one.control, response)
+                    record(recording, one, response)
             done += len(batch)
             duration += time.perf_counter() - since
             for recording in recordings:
@@ -327,28 +353,45 @@ def recorded(
             yield done, total, batch, answers
 
 
-def _showings(
-    recording: Recording, groups: list[tuple[np.ndarray, dict[str, Any]]], shown: list[str]
-) -> Iterator[_Showing]:
-    experiment = recording.experiment
+def shown_controls(controls: Sequence[str]) -> list[str]:
+    """Return the controls that are movies of their own."""
+    return [control for control in controls if control not in (BLANK, LINEAR)]
+
+
+def items_of(experiment: Experiment, places: Sequence[Place]) -> list[Item]:
+    """Return every condition at every place."""
     indices = np.ndindex(*experiment.shape)
-    for index, condition in zip(indices, experiment.conditions(), strict=True):
-        for columns, where in groups:
-            stimulus = experiment.stimulus(recording.screen, **condition, **where)
-            recording.model.check_stimulus(stimulus.batch)
-            yield _Showing(index, stimulus, columns, "")
-            for control in shown:
-                version = shown_as(stimulus, control, recording.seed)
-                yield _Showing(index, version, columns, control)
+    return [
+        (index, condition, columns, where)
+        for index, condition in zip(indices, experiment.conditions(), strict=True)
+        for columns, where in places
+    ]
 
 
-def _seen(response: np.ndarray, showing: _Showing, recording: Recording) -> np.ndarray:
+def showings(
+    model: RetinaModel,
+    experiment: Experiment,
+    screen: Screen,
+    items: Sequence[Item],
+    controls: Sequence[str],
+    seed: int,
+) -> Iterator[Showing]:
+    """Make the movies of some items, each with its controls."""
+    for index, condition, columns, where in items:
+        stimulus = experiment.stimulus(screen, **condition, **where)
+        model.check_stimulus(stimulus.batch)
+        yield Showing(index, stimulus, columns, "")
+        for control in shown_controls(controls):
+            yield Showing(index, shown_as(stimulus, control, seed), columns, control)
+
+
+def _seen(response: np.ndarray, showing: Showing, recording: Recording) -> np.ndarray:
     trace = np.full((len(response), len(recording.neurons)), np.nan, dtype=np.float32)
     trace[:, showing.columns] = response[:, showing.columns]
     return trace
 
 
-def _groups(recording: Recording) -> list[tuple[np.ndarray, dict[str, Any]]]:
+def places_of(recording: Recording) -> list[Place]:
     """Return the neurons that share a movie, and where it is centred."""
     everyone = np.arange(len(recording.neurons))
     if recording.centres is None:

@@ -1,0 +1,296 @@
+"""Hands the parts of a run to the workers, and takes in what comes back, each part once."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import time
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from openretina_widgets.insilico.cluster import on_worker
+from openretina_widgets.insilico.cluster.client import (
+    Parcel,
+    check_client,
+    check_workers,
+    parcel_of_model,
+    parcel_of_settings,
+)
+from openretina_widgets.models.retina_model import RetinaModel
+
+_WAIT = 0.1  # seconds: as often as that whoever drives a run can end it
+_AHEAD = 2  # parts for each thread of the workers: the next one lies there when one has ended
+_LOOK_EVERY = 0.25  # seconds from one look at the pictures of the workers to the next
+_COUNT_EVERY = 1.0  # seconds from one look at which workers there are to the next
+_PARTS_PER_THREAD = 4
+_FEWEST_THREADS = 4  # as if there were, for a cluster that is still growing
+_AGAIN = 5  # times that a part whose model was lost with its workers is handed out again
+
+# What each client has sent, so that a further run with the same model does not send it again.
+_sent: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class News:
+    """What has happened since the last news.
+
+    Attributes
+    ----------
+    results
+        Number, share and value of each part that has ended.
+    pictures
+        The newest picture of each part that is being computed, by its number.
+    workers
+        How many workers there are.
+    """
+
+    results: tuple[tuple[int, Any, Any], ...]
+    pictures: dict[int, Any]
+    workers: int
+
+
+class Sharded:
+    """A run in parts, checked: what cannot be sent, and workers that cannot compute, are refused.
+
+    Parameters
+    ----------
+    client
+        A ``distributed.Client``.
+    task
+        A function of this package, called on a worker with the `Part`.
+    model
+        Sent once to each worker.
+    settings
+        What all parts have in common, sent once to each worker as well.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the client, a worker, the model or a setting does not fit; the message says which.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        task: Callable[[on_worker.Part], Any],
+        model: RetinaModel,
+        settings: Mapping[str, Any],
+    ) -> None:
+        check_client(client)
+        self._client, self._task = client, task
+        self._model, self._settings = parcel_of_model(model), parcel_of_settings(settings)
+        self._known: set[str] = set()
+        self._threads = 0
+        self._count()
+
+    def share(self, total: int, most: int | None = None) -> int:
+        """Return how much goes into a part, so that all workers stay busy and results come soon."""
+        threads = max(self._threads, _FEWEST_THREADS)
+        even = -(-total // (_PARTS_PER_THREAD * threads))
+        return max(1, even if most is None else min(most, even))
+
+    def news(self, shares: Iterator[Any], *, watched: bool = True) -> Generator[News, None, None]:
+        """Hand out the shares and yield what comes, at least ten times a second.
+
+        Each part comes once, in the order in which they end. Closing the generator cancels what is
+        not done, on the workers too. No more shares are taken than the workers need.
+
+        Parameters
+        ----------
+        shares
+            What goes to the parts.
+        watched
+            Whether pictures are fetched.
+
+        Raises
+        ------
+        RuntimeError
+            If the client was closed meanwhile, or a part has killed worker after worker.
+        ValueError
+            If a worker that has come later cannot compute.
+        Exception
+            What a part has raised.
+        """
+        run = _Run(self, shares, watched)
+        try:
+            while run.goes_on():
+                yield run.wait()
+        finally:
+            run.cancel()
+
+    def _count(self) -> int:
+        """Take note of the workers that there are, and refuse new ones that lack the package."""
+        threads = self._client.nthreads()
+        new = set(threads) - self._known
+        if new:
+            check_workers(self._client, sorted(new))
+            self._known |= new
+        self._threads = sum(threads.values())
+        return len(threads)
+
+
+class _Run:
+    """The parts that are out, and those that wait."""
+
+    def __init__(self, sharded: Sharded, shares: Iterator[Any], watched: bool) -> None:
+        self._sharded, self._client = sharded, sharded._client
+        self._shares = enumerate(shares)
+        self._watched = watched
+        self._name = uuid.uuid4().hex
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._out: dict[concurrent.futures.Future[Any], _Out] = {}
+        self._tries: dict[int, int] = {}
+        self._parcels: tuple[Any, Any] | None = None
+        self._workers, self._counted_at = 0, -1e9
+        self._look: concurrent.futures.Future[Any] | None = None
+        self._looked_at = -1e9
+        self._pictures: dict[int, Any] = {}
+        self._more = True
+
+    def goes_on(self) -> bool:
+        """Whether a part is left."""
+        if self._more and not self._waiting:
+            following = next(self._shares, None)
+            if following is None:
+                self._more = False
+            else:
+                self._waiting.append(following)
+        return bool(self._waiting or self._out)
+
+    def wait(self) -> News:
+        """Hand out what there is room for, and wait a little for what comes back."""
+        self._check_client()
+        now = time.monotonic()
+        if now - self._counted_at > _COUNT_EVERY:
+            self._workers, self._counted_at = self._sharded._count(), now
+        if self._workers:
+            self._hand_out()
+        if not self._out:
+            time.sleep(_WAIT)  # for the first worker
+            return News((), {}, self._workers)
+        done, _ = concurrent.futures.wait(
+            self._out, timeout=_WAIT, return_when=concurrent.futures.FIRST_COMPLETED
+        )
+        results = tuple(taken for one in done if (taken := self._take(one)) is not None)
+        self._see()
+        out = {one.number for one in self._out.values()}
+        self._pictures = {n: one for n, one in self._pictures.items() if n in out}
+        return News(results, dict(self._pictures), self._workers)
+
+    def cancel(self) -> None:
+        """Take back what is out; what runs ends after the iteration that is being computed."""
+        futures = [one.future for one in self._out.values()]
+        self._out.clear()
+        self._parcels = None
+        if futures and self._client.status == "running":
+            with contextlib.suppress(OSError, TimeoutError):  # the scheduler has gone meanwhile
+                self._client.cancel(futures)
+
+    def _hand_out(self) -> None:
+        room = max(1, _AHEAD * self._sharded._threads)
+        while len(self._out) < room and self.goes_on() and self._waiting:
+            number, share = self._waiting.popleft()
+            model, settings = self._sent()
+            future = self._client.submit(
+                on_worker.compute,
+                self._sharded._task,
+                number,
+                share,
+                self._name,
+                (self._sharded._model.name, model),
+                settings,
+                key=f"openretina-widgets-{self._name}-{number}-{self._tries.get(number, 0)}",
+                pure=False,
+            )
+            # Awaited on the client's own loop, so that fetching a result, which may be lost with
+            # its worker meanwhile and computed again, holds up nobody.
+            self._out[self._on_loop(_result(future))] = _Out(number, share, future)
+
+    def _sent(self) -> tuple[Any, Any]:
+        """Return model and settings on the workers, sent where they are not there (any more)."""
+        if self._parcels is None or any(one.status != "finished" for one in self._parcels):
+            model = self._sharded._model
+            name, there = _sent.get(self._client, ("", None))
+            if there is None or name != model.name or there.status != "finished":
+                there = self._scattered(model)
+                _sent[self._client] = model.name, there
+            self._parcels = there, self._scattered(self._sharded._settings)
+        return self._parcels
+
+    def _scattered(self, parcel: Parcel) -> Any:
+        return self._client.scatter(parcel.data, broadcast=True, hash=False)
+
+    def _take(self, done: concurrent.futures.Future[Any]) -> tuple[int, Any, Any] | None:
+        out = self._out.pop(done)
+        if done.cancelled():  # not by us: what it needs was lost with the workers that held it
+            self._check_client()
+            tries = self._tries[out.number] = self._tries.get(out.number, 0) + 1
+            if tries > _AGAIN:
+                raise RuntimeError(
+                    f"client: a part of the run was handed out {tries} times, and each time it was "
+                    "lost; look at the logs of the workers"
+                )
+            self._parcels = None
+            self._waiting.append((out.number, out.share))
+            return None
+        error = done.exception()
+        if error is not None:
+            self._raise(error)
+        return out.number, out.share, done.result()
+
+    def _raise(self, error: BaseException) -> None:
+        import distributed
+
+        if isinstance(error, distributed.KilledWorker):
+            raise RuntimeError(
+                "client: several workers died one after the other while they computed the same "
+                "part of the run; perhaps their memory does not suffice for it: give them more, "
+                "or less to do at once with chunk or memory_mb"
+            ) from error
+        if isinstance(error, ImportError):
+            check_workers(self._client)  # one that has come only just now
+        raise error
+
+    def _see(self) -> None:
+        """Take the pictures that have come, and ask for newer ones."""
+        if not self._watched:
+            return
+        if self._look is not None and self._look.done():
+            # A worker that dies meanwhile has no pictures.
+            if not self._look.cancelled() and self._look.exception() is None:
+                for pictures in self._look.result().values():
+                    self._pictures |= pictures
+            self._look = None
+        now = time.monotonic()
+        if self._look is None and now - self._looked_at > _LOOK_EVERY:
+            self._look = self._on_loop(_looked(self._client, self._name))
+            self._looked_at = now
+
+    def _on_loop(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self._client.loop.asyncio_loop)
+
+    def _check_client(self) -> None:
+        if self._client.status in ("closing", "closed"):
+            raise RuntimeError("client: it was closed while the run was going on")
+
+
+@dataclass(frozen=True)
+class _Out:
+    """A part that is with the workers."""
+
+    number: int
+    share: Any
+    future: Any
+
+
+async def _result(future: Any) -> Any:
+    return await future
+
+
+async def _looked(client: Any, run: str) -> Any:
+    return await client.run(on_worker.look, run, on_error="ignore")
