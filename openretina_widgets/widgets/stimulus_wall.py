@@ -27,6 +27,7 @@ from openretina_widgets.insilico.stimulus_optimization.seeded import check_setti
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.field_wall import FieldWall
+from openretina_widgets.widgets.neuron_detail import NeuronDetail
 from openretina_widgets.widgets.run_panel import RunControls, RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
@@ -183,7 +184,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
 
     A tile shows the frame with the most power: of the stimulus as it is now, and, once the neuron
     has ended, of its best. A click chooses the neuron in all linked widgets and shows its stimulus
-    as a movie. The run takes place in a worker thread of the kernel.
+    as a movie, beside its receptive field and its tuning. The run takes place in a worker thread of
+    the kernel; so do field and tuning, one neuron at a time, each computed once.
 
     Parameters
     ----------
@@ -217,6 +219,10 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         The run that is going on, or the last one.
     selection : Selection
         Model, session and neurons; the neurons chosen here and there are the same.
+    player : StimulusPlayer
+        The stimulus of the leading neuron.
+    detail : NeuronDetail
+        Its receptive field and its tuning.
 
     Raises
     ------
@@ -315,7 +321,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             layout=ipw.Layout(min_width="0", flex="1 1 420px", margin="6px 0 0 12px"),
         )
         row = ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%"))
-        super().__init__((self._buttons, self._status, row))
+        self.detail = NeuronDetail(selection, data_key=session, threads=self._threads)
+        super().__init__((self._buttons, self._status, row, self.detail))
         self.add_class("orw-stimulus-wall")
         self._steered_by(self._buttons)
         self._sort.observe(lambda _: self._main_loop.call(self._draw), "value")
@@ -366,12 +373,15 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         self._doing = f"Optimising the stimuli of {n} neurons on {self.model.device}."
         self._status.tell("running", self._doing, progress=0.0, figures=self._figures())
         self._buttons.show("paused" if paused else "running")
-        return job.start(paused=paused)
+        job.start(paused=paused)
+        self.detail.show()
+        return job
 
     def close(self) -> None:
         """End the run and close the widget with all that belongs to it; the selection stays."""
         if self.comm is not None:
             self.selection.unobserve(self._selection_changed, ["model", "data_key", "neurons"])
+            self.detail.close()
         super().close()
 
     def _steps(self) -> PopulationSteps:
@@ -399,6 +409,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         if self._sort.value == "similarity" and (self.job is None or self.job.done()):
             self._draw()
         self._play()
+        if self._pictures is not None:  # what is chosen elsewhere before a run costs nothing
+            self.detail.show()
 
     def _play(self) -> None:
         """Show the stimulus of the leading neuron, the best one where it has ended."""
@@ -413,7 +425,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             one = live.result.of(neuron)
             stimulus = one.stimulus[int(one.score.nan_to_num(-torch.inf).argmax())].numpy()
         self.player.title = f"Neuron {self._labels[neuron]}"
-        if stimulus is None:
+        if stimulus is None:  # not begun yet: that of another neuron must not stay
+            self.player.clear()
             return
         if live is not None and stimulus is live.movie:
             self.player.show(stimulus)  # newer ones follow
