@@ -23,7 +23,7 @@ from openretina_widgets.insilico.tuning_analyses.response_gradient_result import
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import beside_or_above
-from openretina_widgets.widgets.export_button import ExportMenu, PlottedExport
+from openretina_widgets.widgets.export_button import ChosenExport, ExportMenu
 from openretina_widgets.widgets.measures_table import table
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.run_panel import RunControls, RunPanel
@@ -57,7 +57,7 @@ class LiveGradient:
         return cls(step.done, step.total, step.neurons, *(array.copy() for array in arrays))
 
 
-class ResponseGradientViewer(PlottedExport, RunPanel[LiveGradient, ResponseGradient]):
+class ResponseGradientViewer(ChosenExport, RunPanel[LiveGradient, ResponseGradient]):
     """How the response of each neuron grows with the contrast of green and of UV, live.
 
     A map of the responses with the gradient as an arrow in each cell; a click on a cell plays its

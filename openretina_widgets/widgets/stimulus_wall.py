@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import ipywidgets as ipw
 import numpy as np
-import torch
 import traitlets
 
+from openretina_widgets.export import SUFFIXES
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
 from openretina_widgets.insilico.stimulus_optimization.population import (
@@ -24,8 +24,10 @@ from openretina_widgets.insilico.stimulus_optimization.population import (
 from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings
+from openretina_widgets.insilico.stimulus_optimization.strongest import strongest_frames
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.field_wall import FieldWall
 from openretina_widgets.widgets.neuron_detail import NeuronDetail
 from openretina_widgets.widgets.run_panel import RunControls, RunPanel
@@ -172,14 +174,7 @@ class StimulusPictures:
         )
 
 
-def strongest_frames(stimulus: torch.Tensor) -> np.ndarray:
-    """Return of each stimulus the frame with the most power, ``(row, channel, height, width)``."""
-    x = stimulus.detach()
-    at = torch.linalg.vector_norm(x, dim=(1, 3, 4)).argmax(dim=1)
-    return x[torch.arange(len(x), device=x.device), :, at].float().cpu().numpy()
-
-
-class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
+class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     """Finds the best stimulus of every neuron and shows them while they emerge.
 
     A tile shows the frame with the most power: of the stimulus as it is now, and, once the neuron
@@ -235,6 +230,10 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
     >>> result = await wall.start()
     """
 
+    # A picture or a movie is of one neuron: the player saves it.
+    export_formats: ClassVar[Mapping[str, str]] = {
+        suffix: SUFFIXES[suffix] for suffix in (".ipynb", ".html", ".npz", ".zip")
+    }
     _paused = "Paused. Press Resume to go on."
     result = traitlets.Instance(PopulationResult, allow_none=True)
 
@@ -304,7 +303,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             title="Best stimuli: the frame with the most power",
             unit="model units",
             pixel_size_um=face.pixel_size_um,
-            height=470,
+            height=570,
             tile=112 if len(face.channels) == 1 else 130,
             placeholder=_HINT,
         )
@@ -322,7 +321,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         )
         row = ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%"))
         self.detail = NeuronDetail(selection, data_key=session, threads=self._threads)
-        super().__init__((self._buttons, self._status, row, self.detail))
+        save = ExportMenu(self, name="best_stimuli")
+        super().__init__((self._buttons, self._status, row, self.detail, save))
         self.add_class("orw-stimulus-wall")
         self._steered_by(self._buttons)
         self._sort.observe(lambda _: self._main_loop.call(self._draw), "value")
@@ -423,7 +423,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             stimulus = live.movie
         elif live is not None and neuron in live.result.neurons:
             one = live.result.of(neuron)
-            stimulus = one.stimulus[int(one.score.nan_to_num(-torch.inf).argmax())].numpy()
+            stimulus = one.stimulus[int(one.score.nan_to_num(-np.inf).argmax())].numpy()
         self.player.title = f"Neuron {self._labels[neuron]}"
         if stimulus is None:  # not begun yet: that of another neuron must not stay
             self.player.clear()

@@ -23,7 +23,7 @@ from openretina_widgets.insilico.receptive_fields.vector_field_result import Vec
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import beside_or_above
-from openretina_widgets.widgets.export_button import ExportMenu, PlottedExport
+from openretina_widgets.widgets.export_button import ChosenExport, ExportMenu
 from openretina_widgets.widgets.measures_table import table
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.retina_map import RetinaMap
@@ -42,7 +42,7 @@ _MOST_SEED = 2**31 - 1
 Progress = tuple[int, int]
 
 
-class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
+class VectorFieldViewer(ChosenExport, RunPanel[Progress, VectorField]):
     """How the local gradient (LSTA) of each neuron turns from image to image.
 
     Each image is a point of the neuron's plane, coloured by the response, with the gradient as an

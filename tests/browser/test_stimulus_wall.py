@@ -34,7 +34,7 @@ def test_stimuli_emerge_are_sorted_chosen_and_played(lab: Lab) -> None:
     assert lab.evaluate_in_kernel("wall.job.done()") == "False", "pictures come meanwhile"
     # Field and tuning come while the run goes on, and nothing moves when they do.
     heading = output.locator(".orw-neuron-detail .orw-heading").first
-    maps = output.locator(".orw-neuron-detail .orw-map")
+    maps = output.locator(".orw-neuron-detail .orw-retina")
     places = [maps.nth(k).bounding_box() for k in range(2)]
     where = output.locator(".orw-wall-sizer canvas")
     where.click(position={"x": 60, "y": 60})

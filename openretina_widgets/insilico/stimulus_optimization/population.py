@@ -185,7 +185,7 @@ def population_steps(
         if len(set(given)) < len(given):
             raise ValueError(f"{name}: expected each one once, got one of them twice")
     run = checked_run(prepared.starts([0]), seeds=prepared.seeds_of([0]), **prepared.settings)
-    card = card_of(face, session, _settings(run, prepared), run.start)
+    card = card_of(face, session, _settings(run, prepared), run.start) | {"chunk": chunk}
     result_bytes = prepared.total * bytes_of(run.start.float())
     if folder is None and 2 * result_bytes > free_memory():
         raise OutOfMemory(
