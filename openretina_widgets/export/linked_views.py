@@ -38,9 +38,9 @@ from openretina_widgets.export.views import (
 from openretina_widgets.insilico.population.columns import Column
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
+from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
 from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.stimulus_optimization.strongest import strongest_frames
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.measure import Measure
 from openretina_widgets.insilico.tuning_analyses.response_gradient_result import ResponseGradient

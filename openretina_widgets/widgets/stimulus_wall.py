@@ -16,6 +16,7 @@ import traitlets
 from openretina_widgets.export import SUFFIXES
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
+from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
 from openretina_widgets.insilico.stimulus_optimization.population import (
     PopulationStep,
     PopulationSteps,
@@ -24,7 +25,6 @@ from openretina_widgets.insilico.stimulus_optimization.population import (
 from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings
-from openretina_widgets.insilico.stimulus_optimization.strongest import strongest_frames
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu

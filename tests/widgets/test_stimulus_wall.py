@@ -11,7 +11,7 @@ import torch
 
 from openretina_widgets import RetinaModel, StimulusWall, export, optimize_neurons
 from openretina_widgets.errors import NotReproducible
-from openretina_widgets.insilico.stimulus_optimization.strongest import strongest_frames
+from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
 from openretina_widgets.widgets.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

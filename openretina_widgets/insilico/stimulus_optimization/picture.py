@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from openretina_widgets.insilico.space_time import SpaceTime, space_time_split
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
@@ -96,3 +97,10 @@ def picture_of_result(result: OptimizationResult, element: int = 0) -> Picture:
         result.score_trace[: int(result.iterations[element]) + 1, element].numpy(),
         split_channels(movie),
     )
+
+
+def strongest_frames(stimulus: torch.Tensor) -> np.ndarray:
+    """Return of each stimulus the frame with the most power, ``(row, channel, height, width)``."""
+    x = stimulus.detach()
+    at = torch.linalg.vector_norm(x, dim=(1, 3, 4)).argmax(dim=1)
+    return x[torch.arange(len(x), device=x.device), :, at].float().cpu().numpy()
