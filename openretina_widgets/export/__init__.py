@@ -1,7 +1,8 @@
 """Results to take home: a notebook that makes them again, a page, pictures, movies, archives.
 
 Every function takes one result, a list of results, or a dictionary of them by name (a session):
-`OptimizationResult`, `TuningCurves`, `ReceptiveFields`, `SelectivityTable` and `ShownStimulus`.
+`OptimizationResult`, `PopulationResult`, `TuningCurves`, `ReceptiveFields`, `ResponseGradient`,
+`VectorField`, `SelectivityTable` and `ShownStimulus`.
 Files appear under their names only once they are whole, and nothing is overwritten unless
 ``overwrite=True``.
 """
@@ -12,14 +13,11 @@ from openretina_widgets.export.image import to_image
 from openretina_widgets.export.movie import to_movie
 from openretina_widgets.export.notebook import to_notebook
 from openretina_widgets.export.page import to_page
-from openretina_widgets.export.plotted import PLOTTED_SUFFIXES, save_plotted
 
 __all__ = [
-    "PLOTTED_SUFFIXES",
     "SUFFIXES",
     "from_archive",
     "save",
-    "save_plotted",
     "to_archive",
     "to_image",
     "to_movie",

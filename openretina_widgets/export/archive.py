@@ -13,8 +13,7 @@ from typing import Any
 from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.export.results import KINDS, Result, Results, kind_of, session_of
 from openretina_widgets.insilico.archive import read_archive
-from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
-from openretina_widgets.insilico.tuning_analyses.response_gradient_result import ResponseGradient
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 
 _FORMAT = 1
 _INDEX = "session.json"
@@ -24,16 +23,15 @@ _OF_FILE = {
     "ReceptiveFields": "receptive_fields",
     "selectivity table": "selectivity_table",
     "shown stimulus": "shown_stimulus",
-}
-# Saved by themselves, not as a part of a session.
-_ALONE: dict[str, type[ResponseGradient | VectorField]] = {
-    "response gradient": ResponseGradient,
-    "vector field": VectorField,
+    "response gradient": "response_gradient",
+    "vector field": "vector_field",
 }
 
 
 def to_archive(results: Results, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write results with all that they carry, without pickle.
+
+    The results of a population are written as one batch, an `OptimizationResult`.
 
     Parameters
     ----------
@@ -53,8 +51,13 @@ def to_archive(results: Results, path: str | os.PathLike[str], *, overwrite: boo
     ------
     TypeError, ValueError, OSError
         If `results` are none, or `path` cannot be written; the message says why.
+    OutOfMemory
+        If the results of a population do not fit into memory together.
     """
-    named = session_of(results)
+    named = {
+        name: one.together() if isinstance(one, PopulationResult) else one
+        for name, one in session_of(results).items()
+    }
     target = check_path(path, (".npz", ".zip"), overwrite=overwrite)
     if target.suffix.lower() == ".npz":
         if len(named) > 1:
@@ -80,7 +83,7 @@ def to_archive(results: Results, path: str | os.PathLike[str], *, overwrite: boo
 
 def from_archive(
     path: str | os.PathLike[str],
-) -> Result | ResponseGradient | VectorField | dict[str, Result]:
+) -> Result | dict[str, Result]:
     """Read what `to_archive`, or the ``save`` of a result, wrote.
 
     Returns
@@ -102,8 +105,6 @@ def from_archive(
         kind = read_archive(
             source, lambda words, arrays: str(words.get("kind", "optimization result"))
         )
-        if kind in _ALONE:
-            return _ALONE[kind].load(source)
         if kind not in _OF_FILE:
             raise ValueError(f"path: {str(source)!r} holds an unknown kind of result, {kind!r}")
         return KINDS[_OF_FILE[kind]].load(source)

@@ -11,6 +11,7 @@ import torch
 from openretina_widgets.export.code import Code, array, call, literal
 from openretina_widgets.export.recipe import Missing, Recipe, means, part
 from openretina_widgets.insilico import stimulus_optimization as parts
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 
 _HOME = "openretina_widgets.insilico.stimulus_optimization"
@@ -75,9 +76,7 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
         )
     make = _from_seeds if by_seed else _from_start
     before, code = make(result, model, most, more, regularizers, optimizer, missing)
-    used = sorted({name for name in (*_KINDS, *_OBJECTIVES) if f"{name}(" in code})
-    imports = ["import torch"] if "torch." in code else []
-    imports += [f"from {_HOME} import {', '.join(used)}"] if used else []
+    imports = _imports(code)
     if not by_seed and not missing.said:
         imports.append(f"from {_HOME} import optimize_stimulus")
     return Recipe(
@@ -92,6 +91,61 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
             means("stimulus", "{}.stimulus.numpy()", result.stimulus.numpy()),
         ),
     )
+
+
+def recipe_of_population(result: PopulationResult, model: str) -> Recipe:
+    """Return the code for the results of a population, with the name that the model has there."""
+    missing = Missing()
+    words: list[str] = []
+    one = next(result.blocks(), None)
+    if one is None:
+        missing("nothing has ended yet", "export it once a neuron has its best stimulus")
+        return Recipe("orw.optimize_population(model)", missing=tuple(missing.said))
+    most, more = _stopper(one.settings.get("stopper", {}), one, missing, words)
+    regularizers = [
+        part(described, _REGULARIZERS, "the regularizer", missing)
+        for described in one.settings.get("regularizers", [])
+    ]
+    optimizer = _optimizer(one.settings.get("optimizer", {}), missing)
+    _, arguments = _seeded_arguments(one, most, more, regularizers, optimizer, missing)
+    neurons, seeds = list(result.neurons), list(result.seeds)
+    arguments |= {"neurons": neurons, "seed": seeds if len(seeds) > 1 else seeds[0]}
+    if (chunk := result.card.get("chunk")) is not None:
+        arguments["chunk"] = chunk
+    if (device := one.settings.get("device", "cpu")) != "cpu":
+        words.append(f"It was computed on {device}; the CPU rounds otherwise.")
+    asked = len(neurons) * len(seeds)
+    if len(result) < asked:
+        words.append(
+            f"The run was ended with {len(result)} of {asked} results; the code computes all."
+        )
+    words.append(
+        "Rounding depends on how many neurons are computed at once, and a long ascent takes the "
+        "numbers apart."
+    )
+    code = call("orw.optimize_population", model, **arguments)
+    first = result.of(neurons[0])
+    compare = (
+        means("score", "{}.summary['score']", result.summary["score"]),
+        means(
+            f"stimulus of neuron {neurons[0]}",
+            f"{{}}.of({neurons[0]}).stimulus.numpy()",
+            first.stimulus.numpy(),
+        ),
+    )
+    return Recipe(
+        code,
+        before=tuple(_imports(code)),
+        missing=tuple(missing.said),
+        words=tuple(words),
+        compare=compare if len(result) == asked else compare[1:],
+    )
+
+
+def _imports(code: str) -> list[str]:
+    used = sorted({name for name in (*_KINDS, *_OBJECTIVES) if f"{name}(" in code})
+    imports = ["import torch"] if "torch." in code else []
+    return imports + ([f"from {_HOME} import {', '.join(used)}"] if used else [])
 
 
 _KINDS = (
@@ -115,6 +169,19 @@ def _from_seeds(
     missing: Missing,
 ) -> tuple[tuple[str, ...], str]:
     """Return the call that started from seeds, which adds the norm and the range at the end."""
+    function, arguments = _seeded_arguments(result, most, more, regularizers, optimizer, missing)
+    return (), call(function, model, **arguments)
+
+
+def _seeded_arguments(
+    result: OptimizationResult,
+    most: int | None,
+    more: dict[str, Any],
+    regularizers: list[Code],
+    optimizer: Code | float,
+    missing: Missing,
+) -> tuple[str, dict[str, Any]]:
+    """Return the function that starts from seeds, and its arguments."""
     objective = result.settings["objective"]
     *before, bounds = result.settings["postprocessors"] or [{}]
     if bounds.get("type") not in _BOUNDS or not bounds.get("exact", True):
@@ -149,7 +216,7 @@ def _from_seeds(
     post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
     if post:
         arguments["postprocessor"] = post
-    return (), call(function, model, **arguments)
+    return function, arguments
 
 
 def _held(bounds: dict[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def recipe_of_fields(fields: ReceptiveFields, model: str) -> Recipe:
                 )
             else:
                 before = (array("base", fields.base_movie),)
-    words = _device_words(settings)
+    words = device_words(settings)
     if before:
         words = (*words, f"The gradient is taken at: {fields.base}.")
     return Recipe(
@@ -110,6 +110,7 @@ def recipe_of_table(table: SelectivityTable, model: str) -> Recipe:
     return Recipe(code, before=before, missing=missing, words=tuple(words), compare=tuple(compare))
 
 
-def _device_words(settings: Any) -> tuple[str, ...]:
+def device_words(settings: Any) -> tuple[str, ...]:
+    """Return what is said of a device that rounds otherwise than the notebook will."""
     device = settings.get("device", "cpu")
     return () if device == "cpu" else (f"It was computed on {device}; the CPU rounds otherwise.",)

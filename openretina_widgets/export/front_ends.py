@@ -18,6 +18,15 @@ _PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("svg_plot.css", "tuning_plot.css"),
     ),
     "field_wall": (("live_canvas.js", "field_wall.js"), ("field_wall.css",)),
+    "tuning_map": (
+        ("svg_plot.js", "map_parts.js", "tuning_map.js"),
+        ("svg_plot.css", "tuning_map.css"),
+    ),
+    "vector_plane": (
+        ("svg_plot.js", "map_parts.js", "vector_plane.js"),
+        ("svg_plot.css", "tuning_map.css", "vector_plane.css"),
+    ),
+    "retina_map": (("retina_map.js",), ("retina_map.css",)),
     "population_table": (
         ("population_rows.js", "population_table.js"),
         ("population_rows.css", "population_table.css"),

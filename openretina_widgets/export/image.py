@@ -14,9 +14,12 @@ from openretina_widgets.export.results import Result, Results, only
 from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
 from openretina_widgets.insilico.shown_stimulus import ShownStimulus
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+from openretina_widgets.insilico.tuning_analyses.response_gradient_result import ResponseGradient
 
 _MARKERS = ("o", "s", "^", "D")
 
@@ -41,7 +44,7 @@ def to_image(
     element
         Which optimised stimulus of a batch.
     neurons
-        Which tuning curves or receptive fields; the first ones for None.
+        Whose tuning curves, receptive fields, gradients or planes; the first ones for None.
     dpi
         Pixels an inch of a ``.png``.
     overwrite
@@ -82,8 +85,15 @@ def _figure(result: Result, element: int, neurons: Any) -> Any:
         if not -batch <= element < batch:
             raise ValueError(f"element: expected 0 to {batch - 1}, got {element!r}")
         return result.plot(element)
-    if isinstance(result, TuningCurves | ReceptiveFields | ShownStimulus):
+    if isinstance(
+        result, TuningCurves | ReceptiveFields | ShownStimulus | ResponseGradient | VectorField
+    ):
         return result.plot(neurons)
+    if isinstance(result, PopulationResult):
+        raise ValueError(
+            "results: a picture shows one neuron's stimuli; export result.of(neuron), or all of "
+            "them as .html"
+        )
     return _of_table(result)
 
 

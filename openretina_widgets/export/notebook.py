@@ -14,6 +14,7 @@ from openretina_widgets.export import (
     best_stimulus,
     experiment_code,
     fields_and_tables,
+    gradients_code,
     shown_stimulus,
 )
 from openretina_widgets.export.code import ARRAY, literal
@@ -30,8 +31,11 @@ Make = Callable[..., Experiment]
 
 _RECIPES: dict[str, Callable[..., Recipe]] = {
     "best_stimulus": best_stimulus.recipe_of,
+    "best_stimuli": best_stimulus.recipe_of_population,
     "tuning_curves": experiment_code.recipe_of,
     "receptive_fields": fields_and_tables.recipe_of_fields,
+    "response_gradient": gradients_code.recipe_of_gradient,
+    "vector_field": gradients_code.recipe_of_vector_field,
     "selectivity_table": fields_and_tables.recipe_of_table,
     "shown_stimulus": shown_stimulus.recipe_of,
 }
@@ -259,7 +263,9 @@ def _section(name: str, variable: str, result: Result, recipe: Recipe) -> list[t
             f'    raise ValueError("write {gap}: the text above says which parts")\n\n{make}'
         )
     cells = [("markdown", words), ("code", f"{make}{variable} = {recipe.code}\n{variable}")]
-    if kind_of(result) != "selectivity_table":
+    if kind_of(result) == "best_stimuli":
+        cells.append(("code", f'{variable}.summary.sort("score", descending=True)'))
+    elif kind_of(result) != "selectivity_table":
         cells.append(("code", f'{variable}.plot() if find_spec("matplotlib") else {variable}'))
     checks = [
         f"compare(\n    {literal(f'{name}, {what}')},\n    {expression.replace('{}', variable)},\n"

@@ -40,6 +40,44 @@ async function show(/** @type {HTMLElement} */ el, /** @type {any} */ { module, 
   await widget.initialize?.({ model });
   await widget.render({ model, el });
   if (module === "tuning_plot") tellPoints(el);
+  return model;
+}
+
+/** What is chosen in a view: a neuron, or the number of a place; nothing without a choice. */
+const chosenIn = (/** @type {StillModel} */ model) =>
+  ("selected" in model.state ? model.get("selected")[0] : model.get("clicked")) ?? undefined;
+
+/**
+ * Let views follow others: what is chosen there decides the state here, by the values with a slash
+ * between them. Views of one name choose together.
+ */
+function link(/** @type {{view: any, model: StillModel}[]} */ shown) {
+  const named = (name) => shown.filter(({ view }) => view.name === name);
+  const onChoice = (model, act) => ["selected", "clicked"].forEach((trait) => {
+    if (trait in model.state) model.on(`change:${trait}`, act);
+  });
+  for (const { view, model } of shown.filter(({ view: one }) => one.name)) {
+    onChoice(model, () => {
+      const chosen = chosenIn(model);
+      if (chosen === undefined || !("selected" in model.state)) return;
+      for (const { model: other } of named(view.name)) {
+        if (other !== model && chosenIn(other) !== chosen) other.set("selected", [chosen]);
+      }
+    });
+  }
+  let version = 1; // a newer content is told by its number
+  for (const { view, model } of shown.filter(({ view: one }) => one.follows.length)) {
+    const leaders = view.follows.map((name) => named(name)[0]?.model);
+    if (leaders.some((leader) => leader === undefined)) continue;
+    const follow = () => {
+      const state = view.states[leaders.map(chosenIn).join("/")];
+      for (const [name, value] of Object.entries(withBytes(state ?? {}))) {
+        if (name === "_content") value.version = version += 1;
+        model.set(name, value);
+      }
+    };
+    for (const leader of leaders) onChoice(leader, follow);
+  }
 }
 
 /** A tooltip at the pointer that says which point is nearest, in the words of the plot. */
@@ -76,10 +114,13 @@ function followTheme() {
 
 followTheme();
 const views = JSON.parse(document.getElementById("views").textContent);
-views.forEach((view, i) => {
+Promise.all(views.map(async (view, i) => {
   const el = document.getElementById(`view-${i}`);
-  show(el, view).catch((error) => {
+  try {
+    return { view, model: await show(el, view) };
+  } catch (error) {
     el.textContent = `This could not be drawn: ${error}`;
     console.error(error);
-  });
-});
+    return null;
+  }
+})).then((shown) => link(shown.filter(Boolean)));

@@ -14,12 +14,13 @@ from typing import Any
 
 from openretina_widgets.export.files import check_path, written_whole
 from openretina_widgets.export.front_ends import scripts, styles
+from openretina_widgets.export.linked_views import groups_of
 from openretina_widgets.export.results import Result, Results, session_of, title_of
-from openretina_widgets.export.views import Group, View, groups_of
+from openretina_widgets.export.views import Group, View
+from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
-from openretina_widgets.insilico.shown_stimulus import ShownStimulus
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
-from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 
 
 def to_page(
@@ -87,7 +88,16 @@ def _page(named: dict[str, Result], title: str, first: Sequence[Group]) -> str:
     )
     contents = f"<nav aria-label='Parts'><ul>{links}</ul></nav>" if len(named) > 1 else ""
     data = json.dumps(
-        [{"module": view.module, "state": _as_text(view.state)} for view in views],
+        [
+            {
+                "module": view.module,
+                "state": _as_text(view.state),
+                "name": view.name,
+                "follows": list(view.follows),
+                "states": _as_text(view.states),
+            }
+            for view in views
+        ],
         allow_nan=False,
         separators=(",", ":"),
     )
@@ -120,7 +130,7 @@ def _page(named: dict[str, Result], title: str, first: Sequence[Group]) -> str:
 
 
 def _section(number: int, name: str, result: Result, views: list[View]) -> str:
-    groups = "".join(_group(group, views) for group in groups_of(result))
+    groups = "".join(_group(group, views) for group in groups_of(result, f"{number}:"))
     notes = "".join(f"<p class='faint'>{_shown(note)}</p>" for note in _notes(result))
     head = _shown(name.replace("_", " "))
     kind = _shown(title_of(result))
@@ -151,7 +161,7 @@ def _group(group: Group, views: list[View]) -> str:
 
 
 def _notes(result: Result) -> tuple[str, ...]:
-    return () if isinstance(result, OptimizationResult) else result.notes
+    return getattr(result, "notes", ())
 
 
 def _facts(result: Result) -> list[tuple[str, str]]:
@@ -166,21 +176,28 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     if isinstance(result, OptimizationResult):
         seeds = ", ".join(map(str, result.seeds)) or "none: the start was given"
         facts += [("seeds", seeds), ("ended", result.stop_reason)]
+    elif isinstance(result, PopulationResult):
+        facts.append(("neurons", str(len(result.neurons))))
+        facts.append(("seeds", ", ".join(map(str, result.seeds))))
     else:
         facts.append(("neurons", str(len(result.neurons))))
-        facts.append(("seed", "none needed" if result.seed is None else str(result.seed)))
-    if isinstance(result, OptimizationResult | TuningCurves | ReceptiveFields | ShownStimulus):
-        size = result.pixel_size_um
+        seed = getattr(result, "seed", None)
+        facts.append(("seed", "none needed" if seed is None else str(seed)))
+    # What all results of a population have in common is said of one of them.
+    one = next(result.blocks(), None) if isinstance(result, PopulationResult) else result
+    if one is not None and not isinstance(one, SelectivityTable):
+        size = one.pixel_size_um
         facts += [
-            ("frame rate", f"{result.frame_rate:g} Hz"),
+            ("frame rate", f"{one.frame_rate:g} Hz"),
             ("pixel on the retina", "not known" if size is None else f"{size:g} µm"),
-            ("lag", f"{result.lag} frames"),
-            ("channels", ", ".join(result.channels)),
-            ("unit", result.unit),
+            ("lag", f"{one.lag} frames"),
+            ("channels", ", ".join(one.channels)),
+            ("unit", one.unit),
         ]
     if isinstance(result, ReceptiveFields):
         facts.append(("method", ", ".join(filter(None, (result.method, result.base)))))
-    facts.append(("computed in", f"{result.duration_s:.1f} s"))
+    if not isinstance(result, PopulationResult):
+        facts.append(("computed in", f"{result.duration_s:.1f} s"))
     facts.append(("versions", ", ".join(f"{k} {v}" for k, v in result.versions.items())))
     return facts
 

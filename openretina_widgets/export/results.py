@@ -7,17 +7,32 @@ from typing import Any
 
 from openretina_widgets.insilico.population.table import SelectivityTable
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
+from openretina_widgets.insilico.receptive_fields.vector_field_result import VectorField
 from openretina_widgets.insilico.shown_stimulus import ShownStimulus
+from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+from openretina_widgets.insilico.tuning_analyses.response_gradient_result import ResponseGradient
 
-Result = OptimizationResult | TuningCurves | ReceptiveFields | SelectivityTable | ShownStimulus
+Result = (
+    OptimizationResult
+    | PopulationResult
+    | TuningCurves
+    | ReceptiveFields
+    | ResponseGradient
+    | VectorField
+    | SelectivityTable
+    | ShownStimulus
+)
 Results = Result | Sequence[Result] | Mapping[str, Result]
 
 KINDS: dict[str, type[Result]] = {
     "best_stimulus": OptimizationResult,
+    "best_stimuli": PopulationResult,
     "tuning_curves": TuningCurves,
     "receptive_fields": ReceptiveFields,
+    "response_gradient": ResponseGradient,
+    "vector_field": VectorField,
     "selectivity_table": SelectivityTable,
     "shown_stimulus": ShownStimulus,
 }
@@ -25,8 +40,11 @@ KINDS: dict[str, type[Result]] = {
 
 _TITLES = {
     "best_stimulus": "Best stimulus",
+    "best_stimuli": "Best stimuli of a population",
     "tuning_curves": "Tuning curves",
     "receptive_fields": "Receptive fields",
+    "response_gradient": "Response gradient",
+    "vector_field": "Vector field",
     "selectivity_table": "Selectivity table",
 }
 

@@ -44,6 +44,10 @@ class View:
     module: str
     state: dict[str, Any]
     whole: bool = False  # takes the width of the page
+    name: str = ""  # of what is chosen here, for those that follow
+    follows: tuple[str, ...] = ()  # names of the choices that decide the state
+    # What changes, by the choices: their values with a slash between them.
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Group:
 
 
 def groups_of(result: Result) -> list[Group]:
-    """Return what is shown of a result."""
+    """Return what is shown of a result in which no view follows another."""
     if isinstance(result, OptimizationResult):
         return [_stimulus(result, element) for element in range(len(result.stimulus))]
     if isinstance(result, TuningCurves):
@@ -67,7 +71,9 @@ def groups_of(result: Result) -> list[Group]:
         return _fields(result)
     if isinstance(result, ShownStimulus):
         return _shown(result)
-    return [_table(result)]
+    if isinstance(result, SelectivityTable):
+        return [_table(result)]
+    raise TypeError(f"there is no view of {type(result).__name__}")
 
 
 # Stimuli -------------------------------------------------------------------------------------
@@ -99,15 +105,21 @@ def _stimulus(result: OptimizationResult, element: int) -> Group:
     return Group(title, words, views)
 
 
-def _player(result: OptimizationResult | ShownStimulus, stimulus: Any) -> View:
+def player_content(stimulus: Any, channels: Sequence[str]) -> dict[str, Any]:
+    """Return what a player draws of a stimulus."""
     values = movie.as_movie(stimulus)
-    names = result.channels or movie.channel_names(len(values))
+    names = channels or movie.channel_names(len(values))
     content = movie.encode_movie(
         values, values.shape, channels=names, limits=(), colour_map="diverging"
     )
-    state = {
+    return {"version": 1, **content}
+
+
+def player_state(result: Any, *, unit: str) -> dict[str, Any]:
+    """Return the state of a player without a stimulus, for a result's rate and pixels."""
+    return {
         "title": "",
-        "unit": result.unit,
+        "unit": unit,
         "frame_rate": result.frame_rate,
         "pixel_size_um": result.pixel_size_um,
         "height": 220.0,
@@ -117,10 +129,14 @@ def _player(result: OptimizationResult | ShownStimulus, stimulus: Any) -> View:
         "autoplay": True,
         "loop": True,
         "placeholder": "",
-        "_content": {"version": 1, **content},
         "_colours": movie.look_up_tables("diverging"),
     }
-    return View("stimulus_player", state, whole=True)
+
+
+def _player(result: OptimizationResult | ShownStimulus, stimulus: Any) -> View:
+    state = player_state(result, unit=result.unit)
+    content = player_content(stimulus, result.channels)
+    return View("stimulus_player", state | {"_content": content}, whole=True)
 
 
 def _shown(result: ShownStimulus) -> list[Group]:
@@ -135,7 +151,7 @@ def _shown(result: ShownStimulus) -> list[Group]:
     for start in range(0, len(result.neurons), _GROUP):
         columns = range(len(result.neurons))[start : start + _GROUP]
         traces = np.asarray(result.response)[:, list(columns)]
-        names = [_name(result.neurons[c], result.cell_types[c]) for c in columns]
+        names = [name_of(result.neurons[c], result.cell_types[c]) for c in columns]
         first, last = result.neurons[columns[0]], result.neurons[columns[-1]]
         title = f"Neuron {first}" if len(columns) == 1 else f"Neurons {first} to {last}"
         view = _traces("Response, window shaded", seconds, traces, names, shade, duration)
@@ -159,7 +175,7 @@ def _response(result: OptimizationResult, response: np.ndarray) -> View:
 
 def _curves(curves: TuningCurves, columns: range) -> Group:
     axis = curves.axis(curves.polar) if curves.polar else curves.axes[0]
-    names = [_name(curves.neurons[c], curves.cell_types[c]) for c in columns]
+    names = [name_of(curves.neurons[c], curves.cell_types[c]) for c in columns]
     along = tuning_along(curves, axis.name)
     views = []
     if len(axis) > 1:
@@ -223,23 +239,13 @@ def _fields(fields: ReceptiveFields) -> list[Group]:
     images, kernels = project(fields.fields, fields.temporal, fields.spatial)
     shown = as_images(images)
     types = fields.cell_types or ("",) * len(fields.neurons)
-    names = [_name(neuron, kind) for neuron, kind in zip(fields.neurons, types, strict=True)]
+    names = [name_of(neuron, kind) for neuron, kind in zip(fields.neurons, types, strict=True)]
     several = fields.channels if len(fields.channels) > 1 else ()
     many = len(fields.neurons) > 8
     frames, limits = encode_images(shown, "each")
     said = listing(shown, fields.neurons, names, _field_notes(fields), several)
-    wall: dict[str, Any] = {
-        "title": "Receptive fields",
-        "unit": unit_of(fields.method),
-        "pixel_size_um": fields.pixel_size_um,
-        "height": 420.0 if many else 240.0,
-        "tile": 130.0 if many else 240.0,
-        "scale": "each",
-        "selected": [],
-        "placeholder": "No fields.",
-        "_content": {"version": 1, **said, "limits": limits, "frames": frames},
-        "_colours": colour.DIVERGING.tobytes(),
-    }
+    wall = wall_state("Receptive fields", unit_of(fields.method), fields.pixel_size_um, many=many)
+    wall["_content"] = {"version": 1, **said, "limits": limits, "frames": frames}
     groups = [Group(views=[View("field_wall", wall, whole=True)])]
     if fields.temporal.shape[1] > 1:
         for start in range(0, len(fields.neurons), _GROUP):
@@ -260,6 +266,21 @@ def _fields(fields: ReceptiveFields) -> list[Group]:
     return groups
 
 
+def wall_state(title: str, unit: str, pixel_size_um: float | None, *, many: bool) -> dict[str, Any]:
+    """Return the state of a wall without its images."""
+    return {
+        "title": title,
+        "unit": unit,
+        "pixel_size_um": pixel_size_um,
+        "height": 420.0 if many else 240.0,
+        "tile": 130.0 if many else 240.0,
+        "scale": "each",
+        "selected": [],
+        "placeholder": "Nothing here.",
+        "_colours": colour.DIVERGING.tobytes(),
+    }
+
+
 def _field_notes(fields: ReceptiveFields) -> list[str]:
     diameters = fields.pixel * fields.fit.diameter
     return [
@@ -275,14 +296,22 @@ def _field_notes(fields: ReceptiveFields) -> list[str]:
 # Tables --------------------------------------------------------------------------------------
 
 
-def _table(table: SelectivityTable) -> Group:
-    shared: dict[str, Any] = {
+def table_state(table: SelectivityTable, *, height: int = 420) -> dict[str, Any]:
+    """Return the state of a table."""
+    return {
         "_content": encode(table),
         "_shown": None,
         "selected": [],
         "placeholder": "",
+        "height": height,
+        "sort_by": "",
+        "descending": False,
     }
-    rows = shared | {"height": 420, "sort_by": "", "descending": False}
+
+
+def _table(table: SelectivityTable) -> Group:
+    rows = table_state(table)
+    shared = {name: rows[name] for name in ("_content", "_shown", "selected", "placeholder")}
     views = [View("population_table", rows, whole=True)]
     numbers_of = [c.name for c in table.columns if c.kind == "number" and c.name != "neuron"]
     texts = [c.name for c in table.columns if c.kind == "text"]
@@ -375,5 +404,6 @@ def _traces(
     return View("tuning_plot", {"title": title, "height": 240.0, **_LINES, "_content": content})
 
 
-def _name(neuron: int, kind: str) -> str:
+def name_of(neuron: int, kind: str) -> str:
+    """Return what is written at a neuron: its number, and its type where it is known."""
     return f"{neuron} · {kind}" if kind else str(neuron)

@@ -7,11 +7,14 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+from openretina_widgets.models.neuron import ModelIdentity
 
 _FORMAT = 1
 _DAMAGED = (EOFError, zipfile.BadZipFile, zlib.error)  # what reading a broken archive raises
@@ -90,3 +93,49 @@ def read_archive(
         return make(words, arrays)
     except (LookupError, TypeError) as error:
         raise ValueError(no_result) from error
+
+
+def write_fields(path: str | os.PathLike[str], result: Any, *, kind: str) -> Path:
+    """Write a dataclass whose fields are arrays, a `ModelIdentity`, and what JSON can hold.
+
+    Parameters
+    ----------
+    path, result
+        See `write_archive`.
+    kind
+        What `made_of_fields` is to ask for.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    words: dict[str, Any] = {"kind": kind}
+    for name, value in ((f.name, getattr(result, f.name)) for f in fields(result)):
+        if isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            words[name] = asdict(value) if isinstance(value, ModelIdentity) else value
+    return write_archive(path, words=words, arrays=arrays)
+
+
+def made_of_fields(
+    make: Callable[..., Result], *, kind: str, tuples: Sequence[str]
+) -> Callable[[dict[str, Any], dict[str, np.ndarray]], Result]:
+    """Return what makes, for `read_archive`, the dataclass that `write_fields` wrote.
+
+    Parameters
+    ----------
+    make
+        The class.
+    kind
+        As it was written; another one is no such result.
+    tuples
+        Fields that JSON keeps as lists; None stays None.
+    """
+
+    def made(words: dict[str, Any], arrays: dict[str, np.ndarray]) -> Result:
+        if words.pop("kind") != kind:
+            raise TypeError("another kind of result")
+        for name in tuples:
+            words[name] = tuple(words[name]) if words[name] is not None else None
+        words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
+        return make(**words, **arrays)
+
+    return made

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import ipywidgets as ipw
 
-from openretina_widgets.export import PLOTTED_SUFFIXES, SUFFIXES, save, save_plotted
+from openretina_widgets.export import SUFFIXES, save
 from openretina_widgets.export.results import Results
 
 _FAILURES = (OSError, ValueError, TypeError, RuntimeError, ImportError)
@@ -67,10 +67,12 @@ class Exportable:
         return save(self.exported, path, overwrite=overwrite, **settings)
 
 
-class PlottedExport(Exportable):
-    """A widget whose result draws and saves itself: a picture of the chosen neurons, or data."""
+class ChosenExport(Exportable):
+    """A widget whose pictures show the neurons that are chosen; its result is no movie."""
 
-    export_formats: ClassVar[Mapping[str, str]] = PLOTTED_SUFFIXES
+    export_formats: ClassVar[Mapping[str, str]] = {
+        suffix: words for suffix, words in SUFFIXES.items() if suffix not in (".gif", ".mp4")
+    }
 
     def export(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
@@ -80,12 +82,13 @@ class PlottedExport(Exportable):
         Parameters
         ----------
         path
-            Ends in ``.png``, ``.svg`` or ``.npz``.
+            Ends in ``.ipynb`` (a notebook that makes it again), ``.html`` (a page that opens
+            offline), ``.png``, ``.svg``, ``.npz`` or ``.zip``.
         overwrite
             Whether a file that is there may be replaced.
         **settings
-            ``neurons`` and ``dpi``, see `openretina_widgets.export.save_plotted`; the neurons that
-            are chosen when they are not given.
+            See `openretina_widgets.export.save`; a picture shows the neurons that are chosen when
+            ``neurons`` is not given.
 
         Returns
         -------
@@ -100,9 +103,10 @@ class PlottedExport(Exportable):
             If it cannot be written; the message says why.
         """
         result: Any = self.exported
-        chosen = [neuron for neuron in self._chosen_neurons if neuron in result.neurons]
-        settings = {"neurons": chosen or None} | settings
-        return save_plotted(result, path, overwrite=overwrite, **settings)
+        if Path(path).suffix.lower() in (".png", ".svg"):
+            chosen = [neuron for neuron in self._chosen_neurons if neuron in result.neurons]
+            settings = {"neurons": chosen or None} | settings
+        return save(result, path, overwrite=overwrite, **settings)
 
     @property
     def _chosen_neurons(self) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -12,7 +11,6 @@ import numpy as np
 import traitlets
 
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
-from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.response_gradient import (
@@ -23,18 +21,18 @@ from openretina_widgets.insilico.tuning_analyses.response_gradient_result import
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import beside_or_above
-from openretina_widgets.widgets.export_button import ExportMenu, PlottedExport
+from openretina_widgets.widgets.export_button import ChosenExport, ExportMenu
 from openretina_widgets.widgets.measures_table import table
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
-from openretina_widgets.widgets.run_panel import RunControls, RunPanel
-from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.run_panel import RunControls
+from openretina_widgets.widgets.run_status import RunStatus
 from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.selection_run import SelectionRun
 from openretina_widgets.widgets.stimulus_designer import player_limits, shared_selection
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 from openretina_widgets.widgets.tuning_map import MOST_MAPS, ResponseMap, TuningMap
 
 _HINT = "Press Run: an arrow is how the response grows with green and with UV."
-_SHARED = ["model", "data_key", "neurons"]
 _FLASHES = {"flash, full field": "full field", "flash, on each receptive field": "local"}
 _POINTS = (5, 7, 9, 13, 17)
 
@@ -57,7 +55,7 @@ class LiveGradient:
         return cls(step.done, step.total, step.neurons, *(array.copy() for array in arrays))
 
 
-class ResponseGradientViewer(PlottedExport, RunPanel[LiveGradient, ResponseGradient]):
+class ResponseGradientViewer(ChosenExport, SelectionRun[LiveGradient, ResponseGradient]):
     """How the response of each neuron grows with the contrast of green and of UV, live.
 
     A map of the responses with the gradient as an arrow in each cell; a click on a cell plays its
@@ -99,6 +97,7 @@ class ResponseGradientViewer(PlottedExport, RunPanel[LiveGradient, ResponseGradi
     """
 
     _paused = "Paused. Press Resume to go on."
+    _counted = "movies"
     result = traitlets.Instance(ResponseGradient, allow_none=True)
 
     def __init__(
@@ -189,18 +188,9 @@ class ResponseGradientViewer(PlottedExport, RunPanel[LiveGradient, ResponseGradi
         self.map.observe(lambda _: self._main_loop.call(self._show_point), "clicked")
         for control in (self._stimulus, self._points, *self._boxes.values()):
             control.observe(lambda _: self._main_loop.call(self.reset), "value")
-        self.selection.observe(self._selection_changed, _SHARED)
+        self._follow_selection()
 
     # In code ---------------------------------------------------------------------------------
-
-    @property
-    def model(self) -> RetinaModel:
-        """The model of the selection; setting another one chooses its first neuron."""
-        return self.selection.model
-
-    @model.setter
-    def model(self, model: RetinaModel | Any) -> None:
-        self.selection.show_model(model)
 
     def start(self, *, paused: bool = False) -> Job[LiveGradient, ResponseGradient]:
         """Start a run with the settings shown; one that is going on is ended first.
@@ -231,35 +221,24 @@ class ResponseGradientViewer(PlottedExport, RunPanel[LiveGradient, ResponseGradi
             raise
         self.result, self._live = None, None
         self._prepare()
-        self.job = job = Job(
+        n = len(values)
+        return self._launch(
             lambda: steps,
             snapshot=LiveGradient.of,
-            on_update=self._show,
-            on_done=self._ended,
-            rate_hz=10.0,
             name="response gradient",
-            context=partial(torch_threads, live_threads()),
+            doing=f"{self._stimulus.value.capitalize()}: {n} × {n} contrasts, all neurons.",
+            paused=paused,
         )
-        n = len(values)
-        self._doing = f"{self._stimulus.value.capitalize()}: {n} × {n} contrasts, all neurons."
-        self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0, 0))
-        self._buttons.show("paused" if paused else "running")
-        return job.start(paused=paused)
 
     def reset(self) -> None:
         """End the run, and take result and pictures away."""
         self._end_job()
         self.job, self.result, self._live = None, None, None
         self._prepare()
-        self._buttons.show("idle")
-        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0, 0))
+        self._say_idle(_HINT)
 
-    def close(self) -> None:
-        """End the run and close the widget; a selection that is shared stays."""
-        if self.comm is not None:
-            self.selection.unobserve(self._selection_changed, _SHARED)
-            self.picker.close()
-        super().close()
+    def _close_others(self) -> None:
+        self.picker.close()
 
     # The selection ---------------------------------------------------------------------------
 
@@ -417,17 +396,6 @@ class ResponseGradientViewer(PlottedExport, RunPanel[LiveGradient, ResponseGradi
             progress=1.0,
             figures=self._figures(total, total),
         )
-
-    def _figures(self, done: int, total: int) -> list[tuple[str, str]]:
-        elapsed = self.job.elapsed if self.job is not None else 0.0
-        rate = done / elapsed if elapsed > 0 else 0.0
-        left = (total - done) / rate if rate > 0 else None
-        return [
-            ("movies", f"{done:,} of {total:,}" if total else "–"),
-            ("rate", f"{rate:,.0f} /s" if rate > 0 else "–"),
-            ("elapsed", as_time(elapsed)),
-            ("remaining", as_time(left)),
-        ]
 
 
 def _check_channels(model: RetinaModel) -> None:

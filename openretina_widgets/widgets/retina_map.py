@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import ipywidgets
-import numpy as np
 import traitlets
 
 from openretina_widgets.drawing import colour
+from openretina_widgets.drawing.retina_content import retina_content
 from openretina_widgets.errors import check_positive
 from openretina_widgets.widgets.canvas_widget import CanvasWidget, static_text
 
@@ -150,23 +150,8 @@ class RetinaMap(CanvasWidget):
         ValueError
             If the image has another shape than the map.
         """
-        frames, limits = b"", (-1.0, 1.0)
-        if image is not None:
-            array = np.asarray(image, dtype=np.float32)
-            if array.shape != self._shape:
-                raise ValueError(f"image: expected the shape {self._shape}, got {array.shape}")
-            largest = colour.symmetric_limits(array)[1] if limit is None else limit
-            limits = (-check_positive(largest, "limit"), largest)
-            frames = colour.quantise(array, limits).tobytes()
         drawn = [asdict(outline) for outline in outlines if _finite(outline)]
-        self._content = {
-            "shape": list(self._shape),
-            "frames": frames,
-            "limit": limits[1],
-            "outlines": drawn,
-            "note": note,
-            "empty": image is None and not drawn,
-        }
+        self._content = retina_content(image, self._shape, limit=limit, outlines=drawn, note=note)
 
     def clear(self) -> None:
         """Take image and outlines away; the axes stay."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import ipywidgets as ipw
 import numpy as np
-import torch
 import traitlets
 
+from openretina_widgets.export import SUFFIXES
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
 from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
@@ -27,7 +27,9 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
+from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.field_wall import FieldWall
+from openretina_widgets.widgets.neuron_detail import NeuronDetail
 from openretina_widgets.widgets.run_panel import RunControls, RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Selection
@@ -173,12 +175,13 @@ class StimulusPictures:
         )
 
 
-class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
+class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     """Finds the best stimulus of every neuron and shows them while they emerge.
 
     A tile shows the frame with the most power: of the stimulus as it is now, and, once the neuron
     has ended, of its best. A click chooses the neuron in all linked widgets and shows its stimulus
-    as a movie. The run takes place in a worker thread of the kernel.
+    as a movie, beside its receptive field and its tuning. The run takes place in a worker thread of
+    the kernel; so do field and tuning, one neuron at a time, each computed once.
 
     Parameters
     ----------
@@ -212,6 +215,10 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         The run that is going on, or the last one.
     selection : Selection
         Model, session and neurons; the neurons chosen here and there are the same.
+    player : StimulusPlayer
+        The stimulus of the leading neuron.
+    detail : NeuronDetail
+        Its receptive field and its tuning.
 
     Raises
     ------
@@ -224,6 +231,10 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
     >>> result = await wall.start()
     """
 
+    # A picture or a movie is of one neuron: the player saves it.
+    export_formats: ClassVar[Mapping[str, str]] = {
+        suffix: SUFFIXES[suffix] for suffix in (".ipynb", ".html", ".npz", ".zip")
+    }
     _paused = "Paused. Press Resume to go on."
     result = traitlets.Instance(PopulationResult, allow_none=True)
 
@@ -295,7 +306,7 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             title="Best stimuli: the frame with the most power",
             unit="model units",
             pixel_size_um=face.pixel_size_um,
-            height=470,
+            height=570,
             tile=112 if len(face.channels) == 1 else 130,
             placeholder=_HINT,
         )
@@ -312,7 +323,9 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             layout=ipw.Layout(min_width="0", flex="1 1 420px", margin="6px 0 0 12px"),
         )
         row = ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%"))
-        super().__init__((self._buttons, self._status, row))
+        self.detail = NeuronDetail(selection, data_key=session, threads=self._threads)
+        save = ExportMenu(self, name="best_stimuli")
+        super().__init__((self._buttons, self._status, row, self.detail, save))
         self.add_class("orw-stimulus-wall")
         self._steered_by(self._buttons)
         self._sort.observe(lambda _: self._main_loop.call(self._draw), "value")
@@ -364,12 +377,15 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         self._doing = f"Optimising the stimuli of {n} neurons on {where}."
         self._status.tell("running", self._doing, progress=0.0, figures=self._figures())
         self._buttons.show("paused" if paused else "running")
-        return job.start(paused=paused)
+        job.start(paused=paused)
+        self.detail.show()
+        return job
 
     def close(self) -> None:
         """End the run and close the widget with all that belongs to it; the selection stays."""
         if self.comm is not None:
             self.selection.unobserve(self._selection_changed, ["model", "data_key", "neurons"])
+            self.detail.close()
         super().close()
 
     def _steps(self) -> PopulationSteps:
@@ -397,6 +413,8 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
         if self._sort.value == "similarity" and (self.job is None or self.job.done()):
             self._draw()
         self._play()
+        if self._pictures is not None:  # what is chosen elsewhere before a run costs nothing
+            self.detail.show()
 
     def _play(self) -> None:
         """Show the stimulus of the leading neuron, the best one where it has ended."""
@@ -409,9 +427,10 @@ class StimulusWall(RunPanel[LiveStimuli, PopulationResult]):
             stimulus = live.movie
         elif live is not None and neuron in live.result.neurons:
             one = live.result.of(neuron)
-            stimulus = one.stimulus[int(one.score.nan_to_num(-torch.inf).argmax())].numpy()
+            stimulus = one.stimulus[int(one.score.nan_to_num(-np.inf).argmax())].numpy()
         self.player.title = f"Neuron {self._labels[neuron]}"
-        if stimulus is None:
+        if stimulus is None:  # not begun yet: that of another neuron must not stay
+            self.player.clear()
             return
         if live is not None and stimulus is live.movie:
             self.player.show(stimulus)  # newer ones follow

@@ -14,7 +14,6 @@ import traitlets
 from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.errors import unknown_name
-from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
@@ -28,9 +27,9 @@ from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.curve_view import CurveView
 from openretina_widgets.widgets.experiment_controls import TITLES
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
-from openretina_widgets.widgets.run_panel import RunPanel
-from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.run_status import RunStatus
 from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.selection_run import SelectionRun
 from openretina_widgets.widgets.stimulus_designer import shared_selection
 from openretina_widgets.widgets.transport import MainLoop
 from openretina_widgets.widgets.tuning_parts import ConditionView, SweepButtons
@@ -38,12 +37,11 @@ from openretina_widgets.widgets.tuning_parts import ConditionView, SweepButtons
 _HINT = "Press Run to measure the tuning of every neuron."
 _MOST_REPEATS = 1000
 _AT_ONCE_CENTRED = 16  # movies a step, where each neuron sees its own
-_SHARED = ["model", "data_key", "neurons"]
 
 Progress = tuple[int, int, TuningCurves]
 
 
-class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
+class TuningExplorer(Exportable, SelectionRun[Progress, TuningCurves]):
     """Tuning curves of a model's neurons, live.
 
     A run measures all neurons of the session, so that others can be chosen afterwards without a new
@@ -159,7 +157,7 @@ class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
         self._show_experiment()
         self._choice.observe(self._chosen, "value")
         self.observe(lambda _: self._show_experiment(), "experiment")
-        self.selection.observe(self._selection_changed, _SHARED)
+        self._follow_selection()
 
     # In code ---------------------------------------------------------------------------------
 
@@ -196,15 +194,6 @@ class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
         """
         self._condition.sliders.set(**values)
 
-    @property
-    def model(self) -> RetinaModel:
-        """The model of the selection; setting another one chooses its first neuron."""
-        return self.selection.model
-
-    @model.setter
-    def model(self, model: RetinaModel | Any) -> None:
-        self.selection.show_model(model)
-
     def start(self, *, paused: bool = False) -> Job[Progress, TuningCurves]:
         """Start a run of the experiment as it is set; one that is going on is stopped first.
 
@@ -226,28 +215,18 @@ class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
         measured: dict[str, Any] = {}
         self._measured, self._curves, self._measured_with = measured, None, self.parameters
         self._curve.prepare(experiment)
-        self.job = job = Job(
+        n = chosen.model.n_neurons(chosen.data_key)
+        return self._launch(
             partial(_steps, chosen.model, experiment, settings, measured),
             snapshot=_progress,
-            on_update=self._show,
-            on_done=self._ended,
-            rate_hz=10.0,
             name="tuning curves",
-            context=partial(torch_threads, live_threads()),
+            doing=f"{experiment.title}: {len(experiment)} conditions, {n} neurons.",
+            paused=paused,
         )
-        n = chosen.model.n_neurons(chosen.data_key)
-        self._doing = f"{experiment.title}: {len(experiment)} conditions, {n} neurons."
-        self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0, 0))
-        self._buttons.show("paused" if paused else "running")
-        return job.start(paused=paused)
 
-    def close(self) -> None:
-        """Stop the run and close the widget; a selection that is shared stays."""
-        if self.comm is not None:
-            self.selection.unobserve(self._selection_changed, _SHARED)
-            self._condition.close()
-            self._curve.close()
-        super().close()
+    def _close_others(self) -> None:
+        self._condition.close()
+        self._curve.close()
 
     # From the page ---------------------------------------------------------------------------
 
@@ -274,8 +253,7 @@ class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
         experiment = experiments.standard(self.experiment, self.selection.model)
         self._condition.show_experiment(experiment)
         self._curve.prepare(experiment)
-        self._buttons.show("idle")
-        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0, 0))
+        self._say_idle(_HINT)
         self._show_condition()
 
     def _selection_changed(self, change: Any) -> None:
@@ -337,18 +315,12 @@ class TuningExplorer(Exportable, RunPanel[Progress, TuningCurves]):
     def _draw(self) -> None:
         self._curve.draw(self._curves, self._measured)
 
-    def _figures(self, done: int, total: int) -> list[tuple[str, str]]:
-        job = self.job
-        elapsed = job.elapsed if job is not None else 0.0
-        rate = done / elapsed if elapsed > 0 else 0.0
-        own = self._condition.experiment.centred
-        left = (total - done) / rate if rate > 0 else None
-        return [
-            ("movie, each centred" if own else "condition", f"{done} of {total}" if total else "–"),
-            ("rate", f"{rate:.3g} /s" if rate > 0 and total > 1 else "–"),
-            ("elapsed", as_time(elapsed)),
-            ("remaining", as_time(left)),
-        ]
+    @property
+    def _counted(self) -> str:  # type: ignore[override]
+        return "movie, each centred" if self._condition.experiment.centred else "condition"
+
+    def _rate_in_words(self, rate: float, total: int) -> str:
+        return f"{rate:.3g} /s" if rate > 0 and total > 1 else "–"
 
 
 def _steps(

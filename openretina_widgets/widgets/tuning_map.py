@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as ipw
@@ -11,37 +10,20 @@ import numpy as np
 import traitlets
 
 from openretina_widgets.drawing import colour
-from openretina_widgets.drawing.curve_content import number, numbers
+from openretina_widgets.drawing.map_content import (
+    MOST_MAPS,
+    NO_MAPS,
+    ResponseMap,
+    encoded_axis,
+    encoded_map,
+    map_note,
+    maps_in_words,
+)
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.widgets.canvas_widget import static_text
 from openretina_widgets.widgets.svg_plot import SvgPlot
 
-MOST_MAPS = 4
-
-_NO_AXIS: dict[str, Any] = {"label": "", "colour": "", "values": [], "edges": []}
-
-
-@dataclass(frozen=True, eq=False)
-class ResponseMap:
-    """One neuron's responses to a grid.
-
-    Attributes
-    ----------
-    name
-        Heading.
-    values
-        ``(x, y)``, one for each place of the two axes; NaN where it is not known (yet).
-    baseline
-        Response to grey; NaN or None where it was not measured.
-    gradient
-        ``(x, y, 2)``: derivatives of the response with respect to both parameters, drawn as
-        arrows; NaN where it is not known. None for no arrows.
-    """
-
-    name: str
-    values: np.ndarray
-    baseline: float | None = None
-    gradient: np.ndarray | None = None
+__all__ = ["MOST_MAPS", "ResponseMap", "TuningMap"]
 
 
 class TuningMap(SvgPlot):
@@ -96,14 +78,7 @@ class TuningMap(SvgPlot):
             title=title,
             height=height,
             placeholder=placeholder,
-            content={
-                "x": _NO_AXIS,
-                "y": _NO_AXIS,
-                "unit": "a.u.",
-                "maps": [],
-                "note": "",
-                "words": "",
-            },
+            content=NO_MAPS,
             layout=layout,
         )
 
@@ -153,11 +128,11 @@ class TuningMap(SvgPlot):
         with self.hold_sync():
             self.clicked = None
             self._change(
-                x=_encoded_axis(x, self._labels[0], channels[0]),
-                y=_encoded_axis(y, self._labels[1], channels[1]),
+                x=encoded_axis(x, self._labels[0], channels[0]),
+                y=encoded_axis(y, self._labels[1], channels[1]),
                 unit=unit,
                 maps=[self._encoded(ResponseMap(name, empty)) for name in names[:MOST_MAPS]],
-                note=_note(x, y, len(names)),
+                note=map_note(x, y, len(names)),
                 words="",
             )
 
@@ -194,8 +169,8 @@ class TuningMap(SvgPlot):
                 )
         self._change(
             maps=[self._encoded(one) for one in maps],
-            note=f"{_note(x, y, len(maps))} {note}".strip(),
-            words=self._in_words(maps),
+            note=f"{map_note(x, y, len(maps))} {note}".strip(),
+            words=maps_in_words(maps, (x, y), self._labels, self._unit),
         )
 
     def clear(self) -> None:
@@ -216,78 +191,4 @@ class TuningMap(SvgPlot):
         return value
 
     def _encoded(self, one: ResponseMap) -> dict[str, Any]:
-        values = np.asarray(one.values, dtype=float)
-        baseline = number(one.baseline)
-        every = values if baseline is None else np.append(values, baseline)
-        limits = None
-        if np.isfinite(values).any():
-            low, high = colour.sequential_limits(every)
-            before = self._limits.get(one.name, (low, high))
-            limits = (min(low, before[0]), max(high, before[1]))
-            self._limits[one.name] = limits
-        return {
-            "name": one.name,
-            "values": numbers(values.ravel()),
-            "levels": colour.quantise(values, limits or (0.0, 1.0)).ravel().tolist(),
-            "limits": limits,
-            "baseline": baseline,
-            "slopes": None if one.gradient is None else _pairs(one.gradient),
-        }
-
-    def _in_words(self, maps: Sequence[ResponseMap]) -> str:
-        """What is shown, for who does not see it."""
-        (x, y), (across, upwards) = self.axes, self._labels
-        parts = []
-        for one in maps:
-            values = np.asarray(one.values, dtype=float)
-            known = np.isfinite(values)
-            if not known.any():
-                parts.append(f"{one.name}: no response yet")
-                continue
-            i, j = np.unravel_index(int(np.nanargmax(values)), values.shape)
-            text = f"{one.name}: {known.sum()} of {values.size} conditions, highest "
-            text += f"{values[i, j]:.3g} {self._unit} at {across} {x.values[i]:g}, "
-            text += f"{upwards} {y.values[j]:g}"
-            if (baseline := number(one.baseline)) is not None:
-                text += f", {baseline:.3g} at grey"
-            if one.gradient is not None and np.isfinite(one.gradient).any():
-                size = np.linalg.norm(one.gradient, axis=2)
-                i, j = np.unravel_index(int(np.nanargmax(size)), size.shape)
-                slope = ", ".join(f"{part:.3g}" for part in one.gradient[i, j])
-                text += f", steepest at {x.values[i]:g}, {y.values[j]:g} with gradient ({slope})"
-            parts.append(text)
-        words = f"response against {across} to the right and {upwards} upwards. "
-        return (words + "; ".join(parts)).replace("-", "−")
-
-
-def _pairs(gradient: np.ndarray) -> list[list[float] | None]:
-    flat = np.asarray(gradient, dtype=float).reshape(-1, 2)
-    return [pair.tolist() if np.isfinite(pair).all() else None for pair in flat]
-
-
-def _note(x: Axis, y: Axis, n_maps: int) -> str:
-    parts = []
-    if all(axis.values.min() <= 0 <= axis.values.max() for axis in (x, y)):
-        parts.append("Ring: grey (0, 0); line on the bar: response to it.")
-    if n_maps > 1:
-        parts.append("Each neuron has a colour bar of its own.")
-    return " ".join(parts)
-
-
-def _encoded_axis(axis: Axis, label: str, channel: str) -> dict[str, Any]:
-    """Return values and the edges of their cells: half way to the next, as far at the ends."""
-    values = axis.values
-    order = np.sort(values)
-    if len(order) == 1:
-        edges = np.array([order[0] - 0.5, order[0] + 0.5])
-    else:
-        middle = (order[:-1] + order[1:]) / 2
-        first, last = order[0] - (middle[0] - order[0]), order[-1] + (order[-1] - middle[-1])
-        edges = np.concatenate([[first], middle, [last]])
-    ranks = np.searchsorted(order, values)
-    return {
-        "label": label,
-        "colour": colour.channel_colour(channel) if channel else "",
-        "values": values.tolist(),
-        "edges": [[float(edges[k]), float(edges[k + 1])] for k in ranks],
-    }
+        return encoded_map(one, self._limits)

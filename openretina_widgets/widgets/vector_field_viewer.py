@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -13,7 +12,6 @@ import traitlets
 from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.drawing.colour import symmetric_limits
 from openretina_widgets.errors import unknown_name
-from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.vector_field import (
     PLANES,
     VectorFieldStep,
@@ -23,18 +21,18 @@ from openretina_widgets.insilico.receptive_fields.vector_field_result import Vec
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import beside_or_above
-from openretina_widgets.widgets.export_button import ExportMenu, PlottedExport
+from openretina_widgets.widgets.export_button import ChosenExport, ExportMenu
 from openretina_widgets.widgets.measures_table import table
 from openretina_widgets.widgets.neurons_picker import NeuronsPicker
 from openretina_widgets.widgets.retina_map import RetinaMap
-from openretina_widgets.widgets.run_panel import RunControls, RunPanel
-from openretina_widgets.widgets.run_status import RunStatus, as_time
+from openretina_widgets.widgets.run_panel import RunControls
+from openretina_widgets.widgets.run_status import RunStatus
 from openretina_widgets.widgets.selection import Selection
+from openretina_widgets.widgets.selection_run import SelectionRun
 from openretina_widgets.widgets.stimulus_designer import shared_selection
 from openretina_widgets.widgets.vector_plane import VectorPlane
 
 _HINT = "Press Run: each image becomes a point, with the gradient of the response as its arrow."
-_SHARED = ["model", "data_key", "neurons"]
 _NOISE = "1/f noise"
 _PLANE_WORDS = {"lsta": "of most LSTA power", "images": "first components of the images"}
 _MOST_SEED = 2**31 - 1
@@ -42,7 +40,7 @@ _MOST_SEED = 2**31 - 1
 Progress = tuple[int, int]
 
 
-class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
+class VectorFieldViewer(ChosenExport, SelectionRun[Progress, VectorField]):
     """How the local gradient (LSTA) of each neuron turns from image to image.
 
     Each image is a point of the neuron's plane, coloured by the response, with the gradient as an
@@ -86,6 +84,7 @@ class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
     """
 
     _paused = "Paused. Press Resume to go on."
+    _counted = "images"
     result = traitlets.Instance(VectorField, allow_none=True)
 
     def __init__(
@@ -174,18 +173,9 @@ class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
         self.plane.observe(lambda _: self._main_loop.call(self._show_image), "clicked")
         for control in (self._images, self._span, self._seed):
             control.observe(lambda _: self._main_loop.call(self.reset), "value")
-        self.selection.observe(self._selection_changed, _SHARED)
+        self._follow_selection()
 
     # In code ---------------------------------------------------------------------------------
-
-    @property
-    def model(self) -> RetinaModel:
-        """The model of the selection; setting another one chooses its first neuron."""
-        return self.selection.model
-
-    @model.setter
-    def model(self, model: RetinaModel | Any) -> None:
-        self.selection.show_model(model)
 
     def start(self, *, paused: bool = False) -> Job[Progress, VectorField]:
         """Start a run with the settings shown; one that is going on is ended first.
@@ -215,20 +205,14 @@ class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
             raise
         self.result = None
         self._clear()
-        self.job = job = Job(
+        n = chosen.model.n_neurons(chosen.data_key)
+        return self._launch(
             lambda: steps,
             snapshot=_progress,
-            on_update=self._show,
-            on_done=self._ended,
-            rate_hz=10.0,
             name="vector field",
-            context=partial(torch_threads, live_threads()),
+            doing=f"Gradients of {n} neurons at {self._images.value}.",
+            paused=paused,
         )
-        n = chosen.model.n_neurons(chosen.data_key)
-        self._doing = f"Gradients of {n} neurons at {self._images.value}."
-        self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0, 0))
-        self._buttons.show("paused" if paused else "running")
-        return job.start(paused=paused)
 
     def reset(self) -> None:
         """End the run, and take result and pictures away."""
@@ -236,15 +220,10 @@ class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
         self.job, self.result = None, None
         self._clear()
         self._seed.disabled = self._images.value != _NOISE
-        self._buttons.show("idle")
-        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0, 0))
+        self._say_idle(_HINT)
 
-    def close(self) -> None:
-        """End the run and close the widget; a selection that is shared stays."""
-        if self.comm is not None:
-            self.selection.unobserve(self._selection_changed, _SHARED)
-            self.picker.close()
-        super().close()
+    def _close_others(self) -> None:
+        self.picker.close()
 
     # The selection ---------------------------------------------------------------------------
 
@@ -379,17 +358,6 @@ class VectorFieldViewer(PlottedExport, RunPanel[Progress, VectorField]):
             progress=1.0,
             figures=self._figures(total, total),
         )
-
-    def _figures(self, done: int, total: int) -> list[tuple[str, str]]:
-        elapsed = self.job.elapsed if self.job is not None else 0.0
-        rate = done / elapsed if elapsed > 0 else 0.0
-        left = (total - done) / rate if rate > 0 else None
-        return [
-            ("images", f"{done:,} of {total:,}" if total else "–"),
-            ("rate", f"{rate:.3g} /s" if rate > 0 else "–"),
-            ("elapsed", as_time(elapsed)),
-            ("remaining", as_time(left)),
-        ]
 
 
 def _progress(step: VectorFieldStep) -> Progress:

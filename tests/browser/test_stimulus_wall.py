@@ -32,6 +32,17 @@ def test_stimuli_emerge_are_sorted_chosen_and_played(lab: Lab) -> None:
     button(output, "Optimise").click()
     lab.wait_until("wall.wall.stats.sent >= 3")
     assert lab.evaluate_in_kernel("wall.job.done()") == "False", "pictures come meanwhile"
+    # Field and tuning come while the run goes on, and nothing moves when they do.
+    heading = output.locator(".orw-neuron-detail .orw-heading").first
+    maps = output.locator(".orw-neuron-detail .orw-retina")
+    places = [maps.nth(k).bounding_box() for k in range(2)]
+    where = output.locator(".orw-wall-sizer canvas")
+    where.click(position={"x": 60, "y": 60})
+    chosen = lab.evaluate_in_kernel("wall.selection.neuron")
+    expect(heading).to_have_text(re.compile(rf"Receptive field: {chosen}\b[^…]*$"))
+    lab.wait_until("wall.detail.field is not None and wall.detail.tuning is not None")
+    assert [maps.nth(k).bounding_box() for k in range(2)] == places
+    assert lab.evaluate_in_kernel("wall.job.done()") == "False"
     button(output, "Pause").click()
     expect(message).to_contain_text("Paused")
     button(output, "Resume").click()

@@ -119,6 +119,39 @@ def table(model) -> orw.SelectivityTable:
 
 
 @pytest.fixture(scope="package")
+def contrasts(model) -> orw.ResponseGradient:
+    """A flash on each receptive field, with both channels at one norm."""
+    return orw.response_gradient(
+        model, "local", neurons=[0, 68, 30], green=[-1, 0, 1], uv=[-0.5, 0.5], equalize=True
+    )
+
+
+@pytest.fixture(scope="package")
+def own_contrasts(model, best) -> orw.ResponseGradient:
+    """Each neuron's own best stimulus: the movies belong to the result."""
+    return orw.response_gradient(model, best, green=[-1, 0, 1], uv=[0, 1], align=True)
+
+
+@pytest.fixture(scope="package")
+def noise_field(model) -> orw.VectorField:
+    return orw.vector_field(model, neurons=[24, 72], seed=3, window=(2, 9))
+
+
+@pytest.fixture(scope="package")
+def image_field(model) -> orw.VectorField:
+    images = np.random.default_rng(1).normal(size=(5, 18, 16)) * 0.4
+    return orw.vector_field(model, images, neurons=[24, 72, 0], plane="images")
+
+
+@pytest.fixture(scope="package")
+def population(model) -> orw.PopulationResult:
+    """Some neurons, two seeds, more of them than the pool has rows."""
+    return orw.optimize_population(
+        model, [40, 3, 9], seed=[4, 1], chunk=4, time_steps=25, max_iterations=6
+    )
+
+
+@pytest.fixture(scope="package")
 def bar(model) -> ShownStimulus:
     return show_stimulus(model, "moving_bar", direction=35.0, centre=(50.0, 0.0), neurons=[3, 40])
 
@@ -135,6 +168,10 @@ def session(
     average,
     table,
     bar,
+    contrasts,
+    own_contrasts,
+    noise_field,
+    image_field,
 ):
     return {
         "best": best,
@@ -147,4 +184,8 @@ def session(
         "average": average,
         "table": table,
         "bar": bar,
+        "contrasts": contrasts,
+        "own contrasts": own_contrasts,
+        "noise field": noise_field,
+        "image field": image_field,
     }

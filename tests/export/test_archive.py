@@ -12,7 +12,8 @@ import torch
 from openretina_widgets import export
 
 ALL = ("best", "a start <b>given</b>", "gratings", "spots", "gradient", "local gradient",
-       "average", "table", "bar")  # fmt: skip
+       "average", "table", "bar", "contrasts", "own contrasts", "noise field",
+       "image field")  # fmt: skip
 
 
 def assert_same(one, other, where=""):
@@ -118,3 +119,10 @@ def test_a_missing_file_is_said(tmp_path):
     for name in ("a.npz", "a.zip"):
         with pytest.raises(FileNotFoundError):
             export.from_archive(tmp_path / name)
+
+
+def test_a_population_is_written_as_one_batch(population, tmp_path):
+    path = export.to_archive(population, tmp_path / "all.npz")
+    assert_same(export.from_archive(path), population.together())
+    whole = export.from_archive(export.to_archive({"all": population}, tmp_path / "all.zip"))
+    assert whole["all"].neurons == tuple((n,) for n in (3, 3, 9, 9, 40, 40))

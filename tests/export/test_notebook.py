@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -21,6 +22,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     neuron_steps,
     optimize_stimulus,
 )
+from openretina_widgets.insilico.stimulus_optimization.population import population_steps
 from openretina_widgets.insilico.tuning_analyses.axis import Axis
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
 from openretina_widgets.models.synthetic import load_synthetic
@@ -37,6 +39,10 @@ NUMBERS = {
     "average": ("fields", "responses"),
     "table": (),
     "bar": ("stimulus", "response"),
+    "contrasts": ("responses", "gradients", "grey_response", "movies"),
+    "own contrasts": ("responses", "gradients", "grey_gradient"),
+    "noise field": ("lsta", "responses", "axes", "explained"),
+    "image field": ("lsta", "responses", "coordinates"),
 }
 
 
@@ -112,6 +118,38 @@ def test_it_says_so_when_numbers_differ(given_start, tmp_path):
     words = said(executed(path))
     assert "best_stimulus, score: NOT as exported (see the versions above)" in words
     assert "made with 1.0: small differences are possible" in words
+
+
+def test_a_population_is_made_again(population, tmp_path):
+    path = export.to_notebook(population, tmp_path / "run.ipynb")
+    assert "orw.optimize_population(" in _code(path)
+    save = "orw.export.to_archive(best_stimuli, 'again.npz')"
+    words = said(executed(path, save))
+    assert "best_stimuli, score: as exported" in words
+    assert "NOT" not in words
+    then, now = population.together(), export.from_archive(tmp_path / "again.npz")
+    assert now.neurons == then.neurons
+    assert now.seeds == then.seeds
+    np.testing.assert_allclose(now.stimulus, then.stimulus, rtol=1e-6, atol=1e-6)
+
+
+def test_a_population_that_was_stopped_says_so(model, tmp_path):
+    steps = population_steps(model, [3, 9], chunk=1, time_steps=25, max_iterations=3)
+    while len(next(steps).result) < 1:
+        pass
+    with pytest.raises(StopIteration) as end:
+        steps.send("stopped by the user")
+    path = export.to_notebook(end.value.value, tmp_path / "run.ipynb")
+    text = path.read_text()
+    assert "neurons=[3]" in text
+
+
+def test_stimuli_too_large_for_a_notebook_are_refused(own_contrasts, tmp_path):
+    many = np.zeros((3000, *own_contrasts.movies.shape[1:]), np.float32)
+    huge = dataclasses.replace(own_contrasts, movies=many, movie_of=np.arange(2))
+    wide = dataclasses.replace(huge, neurons=tuple(range(3000)), movie_of=np.arange(3000))
+    with pytest.raises(NotReproducible, match=r"take \d+ MiB, too much for a notebook"):
+        export.to_notebook(wide, tmp_path / "run.ipynb")
 
 
 def test_another_model_is_refused_when_it_runs(gradient, tmp_path):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from openretina_widgets import RetinaModel, StimulusWall, optimize_neurons
+from openretina_widgets import RetinaModel, StimulusWall, export, optimize_neurons
+from openretina_widgets.errors import NotReproducible
+from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
 from openretina_widgets.widgets.selection import Selection
-from openretina_widgets.widgets.stimulus_wall import strongest_frames
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -146,6 +147,31 @@ def test_what_is_stopped_keeps_what_has_finished(small_model, tmp_path) -> None:
     np.testing.assert_array_equal(again.wall.images[finished[0]], images[finished[0]])
     wall.close()
     again.close()
+
+
+def test_all_of_it_is_saved(wall, tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="no result to save yet"):
+        wall.export(tmp_path / "early.html")
+    result = wall.start().result(timeout=60)
+    page = wall.export(tmp_path / "wall.html")
+    assert "Best stimuli of a population" in page.read_text(encoding="utf-8")
+    archive = export.from_archive(wall.export(tmp_path / "wall.npz"))
+    assert torch.equal(archive.stimulus, result.together().stimulus)
+    with pytest.raises(NotReproducible, match="the model"):  # it was handed in as an object
+        wall.export(tmp_path / "wall.ipynb")
+    with pytest.raises(ValueError, match="a picture shows one neuron's stimuli"):
+        wall.export(tmp_path / "wall.png")
+    with pytest.raises(ValueError, match="a movie shows one stimulus"):
+        wall.export(tmp_path / "wall.gif")
+
+
+def test_its_notebook_asks_for_what_was_asked(synthetic, tmp_path) -> None:
+    wall = StimulusWall(synthetic, neurons=[3, 9], seed=[0, 2], max_iterations=2, time_steps=25)
+    wall.start().result(timeout=60)
+    text = wall.export(tmp_path / "wall.ipynb").read_text(encoding="utf-8")
+    for part in ("orw.optimize_population(", "neurons=[3, 9]", "seed=[0, 2]", "chunk=16"):
+        assert part in text
+    wall.close()
 
 
 def test_errors_name_the_argument(small_model) -> None:

@@ -152,6 +152,7 @@ def vector_field_steps(
     settings = {
         "duration_s": duration_s,
         "plane": plane,
+        "noise": images is None,
         "memory_mb": memory_mb,
         "device": str(face.device),
     }

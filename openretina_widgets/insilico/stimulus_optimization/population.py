@@ -189,7 +189,7 @@ def population_steps(
             raise ValueError(f"{name}: expected each one once, got one of them twice")
     run = prepared.run([0])
     one = torch.empty(prepared.shape)  # as results hold it
-    card = card_of(face, session, _settings(run, prepared), one)
+    card = card_of(face, session, _settings(run, prepared), one) | {"chunk": chunk}
     result_bytes = prepared.total * bytes_of(one)
     if folder is None and 2 * result_bytes > free_memory():
         raise OutOfMemory(

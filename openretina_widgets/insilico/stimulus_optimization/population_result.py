@@ -103,6 +103,36 @@ class PopulationResult:
         return loaded
 
     @property
+    def model(self) -> ModelIdentity:
+        """Name, source and weight hash of the model."""
+        return ModelIdentity(**self.card["model"])
+
+    @property
+    def data_key(self) -> str | None:
+        """Session of the neurons."""
+        return self.card.get("data_key")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all results have in common, as plain values."""
+        return dict(self.card["settings"])
+
+    def cell_type(self, neuron: int) -> str:
+        """Return the cell type of a neuron, empty where it is not known."""
+        types = self.card.get("cell_types") or ()
+        return str(types[neuron]) if neuron < len(types) else ""
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the libraries that the run began with."""
+        return dict(self.card.get("versions", {}))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the results, in order."""
+        return tuple(sorted({seed for _, seed in list(self._ones)}))
+
+    @property
     def neurons(self) -> tuple[int, ...]:
         """The neurons that have a result, in order."""
         return tuple(sorted({neuron for neuron, _ in list(self._ones)}))
@@ -160,8 +190,11 @@ class PopulationResult:
 
         columns = tuple(Column(*column) for column in _COLUMNS)
         values: dict[str, list[Any]] = {column.name: [] for column in columns}
-        for neuron in self.neurons:
-            own = {seed: one for (n, seed), one in self._ones.items() if n == neuron}
+        of_neuron: dict[int, dict[int, _One]] = {}
+        for (neuron, seed), one in list(self._ones.items()):
+            of_neuron.setdefault(neuron, {})[seed] = one
+        for neuron in sorted(of_neuron):
+            own = of_neuron[neuron]
             finite = [seed for seed in own if np.isfinite(own[seed].score)]
             best = max(finite or own, key=lambda seed, own=own: (own[seed].score, -seed))
             scores = [own[seed].score for seed in own]
@@ -181,10 +214,10 @@ class PopulationResult:
             columns=columns,
             values={name: np.array(column) for name, column in values.items()},
             reasons={"spread": np.where(np.isnan(spread), "one seed", "").astype(object)},
-            data_key=self.card.get("data_key"),
-            model=ModelIdentity(**self.card["model"]),
+            data_key=self.data_key,
+            model=self.model,
             settings={"neurons": list(self.neurons)},
-            versions=self.card.get("versions", {}),
+            versions=self.versions,
         )
 
     def __repr__(self) -> str:
@@ -398,6 +431,7 @@ def card_of(model: Any, data_key: str, settings: Mapping[str, Any], one: torch.T
     return {
         "model": asdict(model.identity),
         "data_key": data_key,
+        "cell_types": [neuron.cell_type or "" for neuron in model.neurons(data_key)],
         "settings": dict(settings),
         "bytes_of_one": one.numel() * 4,
         "versions": versions(),

@@ -121,7 +121,8 @@ def response_gradient_steps(
         What is scaled. ``"full field"`` or ``"local"``: a flash of 0.5 s, on the whole screen or
         as a spot on each receptive field. An `OptimizationResult`: of each neuron its own best
         stimulus, that of the highest score. A generated stimulus, or a movie
-        ``(channel, time, height, width)`` in model units: the same for all neurons.
+        ``(channel, time, height, width)`` in model units: the same for all neurons. Movies
+        ``(neuron, channel, time, height, width)``: one for each.
     neurons
         One or several; for None all of the session, or those of an optimisation.
     data_key
@@ -188,6 +189,7 @@ class _Shown:
     words: str
     window: Any
     notes: tuple[str, ...] = ()
+    flash: str | None = None  # one of `FLASHES`
 
 
 def _shown(
@@ -210,10 +212,14 @@ def _shown(
     movie = torch.as_tensor(stimulus).detach().cpu().float()
     if movie.ndim == 5 and len(movie) == 1:
         movie = movie[0]
+    if movie.ndim == 5 and len(movie) == len(neurons):
+        n = movie.shape[2]
+        words = f"movies of {n} frames, one for each neuron"
+        return _Shown(movie, np.arange(len(neurons)), words, (0, n - model.lag))
     if movie.ndim != 4:
         raise ValueError(
-            "stimulus: expected a movie (channel, time, height, width), got shape "
-            f"{tuple(movie.shape)}"
+            "stimulus: expected a movie (channel, time, height, width), or one for each of "
+            f"{len(neurons)} neurons, got shape {tuple(movie.shape)}"
         )
     n = movie.shape[1]
     return _Shown(movie[None], first, f"a movie of {n} frames", (0, n - model.lag))
@@ -226,7 +232,7 @@ def _flashes(
         one = flash(screen, on_s=_FLASH_S, off_s=0.0)
         everyone = np.zeros(len(neurons), dtype=np.int64)
         words = f"full-field flash of {_FLASH_S:g} s"
-        return _Shown(one.movie[None], everyone, words, one.response_window)
+        return _Shown(one.movie[None], everyone, words, one.response_window, flash=kind)
     found = centres(model, neurons=neurons, data_key=session)
     lost = ~np.isfinite(found).all(axis=1)
     places = np.where(lost[:, None], 0.0, found)
@@ -249,6 +255,7 @@ def _flashes(
         f"flash of {_FLASH_S:g} s, {diameter:.4g} {screen.space_unit} on each receptive field",
         spots[0].response_window,
         notes,
+        kind,
     )
 
 
@@ -387,6 +394,7 @@ def _steps(
         data_key=session,
         notes=shown.notes + answer.notes,
         settings={
+            "flash": shown.flash,
             "equalize": equalize,
             "align": align,
             "memory_mb": memory_mb,

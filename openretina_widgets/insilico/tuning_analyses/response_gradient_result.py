@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from openretina_widgets.insilico.archive import read_archive, write_archive
+from openretina_widgets.insilico.archive import made_of_fields, read_archive, write_fields
 from openretina_widgets.insilico.figure import new_figure
 from openretina_widgets.insilico.tuning_analyses.measure import Measure, measure
 from openretina_widgets.models.retina_model import ModelIdentity
@@ -175,14 +175,7 @@ class ResponseGradient:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write an ``.npz`` file with arrays and JSON, without pickle; return its path."""
-        arrays: dict[str, np.ndarray] = {}
-        words: dict[str, Any] = {"kind": _KIND}
-        for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
-            if isinstance(value, np.ndarray):
-                arrays[name] = value
-            else:
-                words[name] = asdict(value) if isinstance(value, ModelIdentity) else value
-        return write_archive(path, words=words, arrays=arrays)
+        return write_fields(path, self, kind=_KIND)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ResponseGradient:
@@ -195,18 +188,7 @@ class ResponseGradient:
         ValueError
             If the file holds no saved response gradient.
         """
-        return read_archive(path, cls._from_archive)
-
-    @classmethod
-    def _from_archive(
-        cls, words: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> ResponseGradient:
-        if words.pop("kind") != _KIND:
-            raise TypeError("another kind of result")
-        for name in _TUPLES:
-            words[name] = tuple(words[name])
-        words["model"] = ModelIdentity(**words["model"]) if words["model"] else None
-        return cls(**{**words, **arrays})
+        return read_archive(path, made_of_fields(cls, kind=_KIND, tuples=_TUPLES))
 
     def plot(self, neurons: Sequence[int] | int | None = None) -> Any:
         """Draw the responses as colours and the gradients as arrows; return the figure.
