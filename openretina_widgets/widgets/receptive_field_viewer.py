@@ -13,6 +13,7 @@ import traitlets
 
 from openretina_widgets.drawing.field_content import project, unit_of
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.insilico.cluster import check_client
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
 from openretina_widgets.insilico.receptive_fields.mosaic import mosaics
@@ -77,6 +78,8 @@ class ReceptiveFieldViewer(Exportable, RunPanel[LiveFields, ReceptiveFields]):
     threads
         Torch threads of the run on a CPU. ``"auto"`` takes one fewer than the machine has cores,
         since the browser needs one too; None leaves torch as it is.
+    client
+        A ``distributed.Client`` whose workers compute; None to compute here.
 
     Attributes
     ----------
@@ -115,8 +118,12 @@ class ReceptiveFieldViewer(Exportable, RunPanel[LiveFields, ReceptiveFields]):
         seed: int = 0,
         picture_rate: float = 5.0,
         threads: int | Literal["auto"] | None = "auto",
+        client: Any = None,
     ) -> None:
         face = as_retina_model(model)
+        if client is not None:
+            check_client(client)
+        self._client = client
         if method not in METHODS:
             raise ValueError(unknown_name("method", str(method), tuple(METHODS), "method"))
         if selection is None:
@@ -173,7 +180,11 @@ class ReceptiveFieldViewer(Exportable, RunPanel[LiveFields, ReceptiveFields]):
         method = self._settings.method.value
         try:
             steps = receptive_field_steps(
-                self.model, data_key=self.selection.data_key, method=method, **self._more(method)
+                self.model,
+                data_key=self.selection.data_key,
+                method=method,
+                client=self._client,
+                **self._more(method),
             )
         except (TypeError, ValueError, MemoryError) as error:
             self._fail(error)
@@ -417,7 +428,8 @@ class ReceptiveFieldViewer(Exportable, RunPanel[LiveFields, ReceptiveFields]):
     def _in_words(self) -> str:
         words = METHODS[self._settings.method.value]
         n = self.model.n_neurons(self.selection.data_key)
-        return f"Computing the {words} of {n} neurons on {self.model.device}."
+        where = self.model.device if self._client is None else "the workers of the cluster"
+        return f"Computing the {words} of {n} neurons on {where}."
 
     def _progress(self, fields: LiveFields | None) -> list[tuple[str, str]]:
         job = self.job

@@ -14,6 +14,7 @@ import traitlets
 from openretina_widgets.data_io.artificial_stimuli.building import check_seed
 from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.errors import unknown_name
+from openretina_widgets.insilico.cluster import check_client
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.insilico.tuning_analyses.experiment import Experiment
@@ -61,6 +62,8 @@ class TuningExplorer(Exportable, SelectionRun[Progress, TuningCurves]):
         Noisy repeats of each condition, Poisson, for error bars and permutation tests; 1 for none.
     seed
         Of the noise.
+    client
+        A ``distributed.Client`` whose workers compute; None to compute here.
 
     Attributes
     ----------
@@ -77,8 +80,9 @@ class TuningExplorer(Exportable, SelectionRun[Progress, TuningCurves]):
 
     Raises
     ------
-    ValueError
-        If there is no such experiment, no model, or it is not the selection's.
+    TypeError, ValueError
+        If there is no such experiment, no model, or it is not the selection's, or the client
+        cannot be used.
 
     Examples
     --------
@@ -98,7 +102,11 @@ class TuningExplorer(Exportable, SelectionRun[Progress, TuningCurves]):
         experiment: str = "direction",
         repeats: int = 1,
         seed: int = 0,
+        client: Any = None,
     ) -> None:
+        if client is not None:
+            check_client(client)
+        self._client = client
         self.selection = shared_selection(model, selection)
         self._known = _experiments_for(self.selection.model)
         _check(experiment, self._known, self.selection.model)
@@ -211,6 +219,7 @@ class TuningExplorer(Exportable, SelectionRun[Progress, TuningCurves]):
             "noise": "poisson" if repeats > 1 else None,
             "seed": self._seed,
             "batch": _AT_ONCE_CENTRED if experiment.centred else 1,
+            "client": self._client,
         }
         measured: dict[str, Any] = {}
         self._measured, self._curves, self._measured_with = measured, None, self.parameters

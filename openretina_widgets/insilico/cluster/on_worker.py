@@ -17,15 +17,22 @@ from openretina_widgets.insilico.cluster.client import device_of_worker
 from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.models.retina_model import RetinaModel
 
-_KEPT = 2  # models, and the settings of runs
+_MODELS_KEPT, _RUNS_KEPT = 2, 8
 _LOOKED_FOR = 2.0  # seconds without a look after which no more pictures are made
 _PICTURE_EVERY = 0.25  # seconds
 
 _lock = threading.Lock()
 _cuda_lock = threading.Lock()  # parts do not share a device, whose memory each of them fills
-_models: OrderedDict[str, RetinaModel] = OrderedDict()
-_runs: OrderedDict[str, Run] = OrderedDict()
-_opened: dict[str, int] = {}
+_models: OrderedDict[str, RetinaModel | bytes] = OrderedDict()  # bytes until the first part
+_runs: OrderedDict[str, Run | bytes] = OrderedDict()
+_received: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """What a worker answers that has not been sent what it needs; its address."""
+
+    worker: str
 
 
 @dataclass
@@ -90,22 +97,17 @@ class Gone(Exception):
     """Nobody wants the result of this part any more."""
 
 
-def compute(
-    task: Callable[[Part], Any],
-    number: int,
-    share: Any,
-    run: str,
-    model: tuple[str, bytes],
-    settings: bytes,
-) -> Any:
+def compute(task: Callable[[Part], Any], number: int, share: Any, run: str, model: str) -> Any:
     """Compute a part of a run; called by Dask in a thread of the worker.
 
     What nobody wants any more, since the run was cancelled or its client has gone, ends soon with
     None.
     """
-    gone = _watch()
-    held = _run(run, settings)
-    face = _model(*model)
+    address, gone = _watch()
+    with _lock:
+        if run not in _runs or model not in _models:
+            return Lacking(address)
+        held, face = _opened_run(run), _opened_model(model)
     part = Part(face, share, held, number, gone)
     try:
         # A worker has as many threads as it may use cores, and each of them computes a part.
@@ -117,22 +119,44 @@ def compute(
         held.pictures.pop(number, None)
 
 
+def has_model(name: str) -> bool:
+    """Return whether this process has a model, by its name."""
+    return name in _models
+
+
+def receive_model(name: str, data: bytes) -> None:
+    """Take a model in, to be opened by the first part that needs it."""
+    with _lock:
+        _models[name] = data
+        _received[name] = _received.get(name, 0) + 1
+        while len(_models) > _MODELS_KEPT:
+            _models.popitem(last=False)
+
+
+def receive_run(name: str, settings: bytes) -> None:
+    """Take in what the parts of a run have in common."""
+    with _lock:
+        _runs[name] = settings
+        while len(_runs) > _RUNS_KEPT:
+            _runs.popitem(last=False)
+
+
+def received() -> dict[str, int]:
+    """Return how often each model, by its name, was sent to this process."""
+    return dict(_received)
+
+
 def look(run: str) -> dict[int, Any]:
     """Return the newest picture of each part that is being computed here."""
     held = _runs.get(run)
-    if held is None:
+    if not isinstance(held, Run):
         return {}
     held.looked_at = time.monotonic()
     return dict(held.pictures)
 
 
-def opened() -> dict[str, int]:
-    """Return how often each model, by its name, was opened in this process."""
-    return dict(_opened)
-
-
-def _watch() -> Callable[[], bool]:
-    """Return what tells whether the task that runs in this thread is wanted no more.
+def _watch() -> tuple[str, Callable[[], bool]]:
+    """Return the worker's address, and what tells whether nobody wants this task any more.
 
     Dask cannot interrupt a thread. It tells the worker that a task was cancelled, or that its
     client has gone, and the worker notes it at the task.
@@ -146,29 +170,24 @@ def _watch() -> Callable[[], bool]:
         task = worker.state.tasks.get(key)
         return task is None or task.state == "cancelled"
 
-    return gone
+    return worker.address, gone
 
 
-def _run(name: str, settings: bytes) -> Run:
-    with _lock:
-        if name not in _runs:
-            _runs[name] = Run(pickle.loads(settings))
-            while len(_runs) > _KEPT:
-                _runs.popitem(last=False)
-        return _runs[name]
+def _opened_run(name: str) -> Run:
+    run = _runs[name]
+    if not isinstance(run, Run):
+        run = _runs[name] = Run(pickle.loads(run))
+    return run
 
 
-def _model(name: str, data: bytes) -> RetinaModel:
+def _opened_model(name: str) -> RetinaModel:
     """Return the model, opened once in this process for all parts and runs that want it."""
-    with _lock:
-        if name not in _models:
-            on_cuda, face = pickle.loads(data)
-            _models[name] = face.to(device_of_worker(on_cuda))
-            _opened[name] = _opened.get(name, 0) + 1
-            while len(_models) > _KEPT:
-                _models.popitem(last=False)
-        _models.move_to_end(name)
-        return _models[name]
+    face = _models[name]
+    if not isinstance(face, RetinaModel):
+        on_cuda, face = pickle.loads(face)
+        face = _models[name] = face.to(device_of_worker(on_cuda))
+    _models.move_to_end(name)
+    return face
 
 
 @contextmanager

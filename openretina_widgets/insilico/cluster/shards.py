@@ -7,7 +7,6 @@ import concurrent.futures
 import contextlib
 import time
 import uuid
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import Any
 
 from openretina_widgets.insilico.cluster import on_worker
 from openretina_widgets.insilico.cluster.client import (
-    Parcel,
     check_client,
     check_workers,
     parcel_of_model,
@@ -29,10 +27,7 @@ _LOOK_EVERY = 0.25  # seconds from one look at the pictures of the workers to th
 _COUNT_EVERY = 1.0  # seconds from one look at which workers there are to the next
 _PARTS_PER_THREAD = 4
 _FEWEST_THREADS = 4  # as if there were, for a cluster that is still growing
-_AGAIN = 5  # times that a part whose model was lost with its workers is handed out again
-
-# What each client has sent, so that a further run with the same model does not send it again.
-_sent: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
+_AGAIN = 5  # times that a part is handed out anew because somebody else has cancelled it
 
 
 @dataclass(frozen=True)
@@ -123,15 +118,15 @@ class Sharded:
         finally:
             run.cancel()
 
-    def _count(self) -> int:
-        """Take note of the workers that there are, and refuse new ones that lack the package."""
+    def _count(self) -> set[str]:
+        """Return the workers that there are; new ones that lack the package are refused."""
         threads = self._client.nthreads()
         new = set(threads) - self._known
         if new:
             check_workers(self._client, sorted(new))
             self._known |= new
         self._threads = sum(threads.values())
-        return len(threads)
+        return set(threads)
 
 
 class _Run:
@@ -145,8 +140,9 @@ class _Run:
         self._waiting: deque[tuple[int, Any]] = deque()
         self._out: dict[concurrent.futures.Future[Any], _Out] = {}
         self._tries: dict[int, int] = {}
-        self._parcels: tuple[Any, Any] | None = None
-        self._workers, self._counted_at = 0, -1e9
+        self._workers: set[str] = set()
+        self._sent_to: set[str] = set()
+        self._counted_at = -1e9
         self._look: concurrent.futures.Future[Any] | None = None
         self._looked_at = -1e9
         self._pictures: dict[int, Any] = {}
@@ -168,11 +164,12 @@ class _Run:
         now = time.monotonic()
         if now - self._counted_at > _COUNT_EVERY:
             self._workers, self._counted_at = self._sharded._count(), now
+            self._send_to(self._workers - self._sent_to)
         if self._workers:
             self._hand_out()
         if not self._out:
             time.sleep(_WAIT)  # for the first worker
-            return News((), {}, self._workers)
+            return News((), {}, len(self._workers))
         done, _ = concurrent.futures.wait(
             self._out, timeout=_WAIT, return_when=concurrent.futures.FIRST_COMPLETED
         )
@@ -180,13 +177,12 @@ class _Run:
         self._see()
         out = {one.number for one in self._out.values()}
         self._pictures = {n: one for n, one in self._pictures.items() if n in out}
-        return News(results, dict(self._pictures), self._workers)
+        return News(results, dict(self._pictures), len(self._workers))
 
     def cancel(self) -> None:
         """Take back what is out; what runs ends after the iteration that is being computed."""
         futures = [one.future for one in self._out.values()]
         self._out.clear()
-        self._parcels = None
         if futures and self._client.status == "running":
             with contextlib.suppress(OSError, TimeoutError):  # the scheduler has gone meanwhile
                 self._client.cancel(futures)
@@ -195,53 +191,62 @@ class _Run:
         room = max(1, _AHEAD * self._sharded._threads)
         while len(self._out) < room and self.goes_on() and self._waiting:
             number, share = self._waiting.popleft()
-            model, settings = self._sent()
             future = self._client.submit(
                 on_worker.compute,
                 self._sharded._task,
                 number,
                 share,
                 self._name,
-                (self._sharded._model.name, model),
-                settings,
-                key=f"openretina-widgets-{self._name}-{number}-{self._tries.get(number, 0)}",
+                self._sharded._model.name,
+                key=f"openretina-widgets-{self._name}-{number}-{uuid.uuid4().hex[:8]}",
                 pure=False,
             )
             # Awaited on the client's own loop, so that fetching a result, which may be lost with
             # its worker meanwhile and computed again, holds up nobody.
             self._out[self._on_loop(_result(future))] = _Out(number, share, future)
 
-    def _sent(self) -> tuple[Any, Any]:
-        """Return model and settings on the workers, sent where they are not there (any more)."""
-        if self._parcels is None or any(one.status != "finished" for one in self._parcels):
-            model = self._sharded._model
-            name, there = _sent.get(self._client, ("", None))
-            if there is None or name != model.name or there.status != "finished":
-                there = self._scattered(model)
-                _sent[self._client] = model.name, there
-            self._parcels = there, self._scattered(self._sharded._settings)
-        return self._parcels
+    def _send_to(self, workers: set[str]) -> None:
+        """Send workers the model, where they have it not from an earlier run, and the settings.
 
-    def _scattered(self, parcel: Parcel) -> Any:
-        return self._client.scatter(parcel.data, broadcast=True, hash=False)
+        Dask's own scattered data would be lost with the workers that happen to hold them.
+        """
+        if not workers:
+            return
+        model, settings = self._sharded._model, self._sharded._settings
+        there = self._run_on(workers, on_worker.has_model, model.name)
+        without = {worker for worker, has in there.items() if not has}
+        if without:
+            self._run_on(without, on_worker.receive_model, model.name, model.data)
+        self._sent_to |= set(
+            self._run_on(workers, on_worker.receive_run, self._name, settings.data)
+        )
+
+    def _run_on(self, workers: set[str], function: Callable[..., Any], *args: Any) -> Any:
+        """Run a function on workers, and return what those answer that are still there."""
+        return self._client.run(function, *args, workers=sorted(workers), on_error="ignore")
 
     def _take(self, done: concurrent.futures.Future[Any]) -> tuple[int, Any, Any] | None:
         out = self._out.pop(done)
-        if done.cancelled():  # not by us: what it needs was lost with the workers that held it
-            self._check_client()
+        try:
+            value = done.result()
+        except (asyncio.CancelledError, concurrent.futures.CancelledError):
+            self._check_client()  # else not by us, as from Dask's own page
             tries = self._tries[out.number] = self._tries.get(out.number, 0) + 1
             if tries > _AGAIN:
                 raise RuntimeError(
-                    f"client: a part of the run was handed out {tries} times, and each time it was "
-                    "lost; look at the logs of the workers"
-                )
-            self._parcels = None
-            self._waiting.append((out.number, out.share))
-            return None
-        error = done.exception()
-        if error is not None:
+                    f"client: somebody else has cancelled a part of the run {tries} times"
+                ) from None
+        except Exception as error:  # noqa: BLE001 - whatever the part has raised
             self._raise(error)
-        return out.number, out.share, done.result()
+        else:
+            if not isinstance(value, on_worker.Lacking):
+                return out.number, out.share, value
+            # It has come only just now, or has dropped what it had in favour of other runs.
+            self._workers = self._sharded._count()
+            if value.worker in self._workers:
+                self._send_to({value.worker})
+        self._waiting.append((out.number, out.share))
+        return None
 
     def _raise(self, error: BaseException) -> None:
         import distributed

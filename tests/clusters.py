@@ -1,0 +1,69 @@
+"""Real Dask clusters of processes on this machine, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, LocalCluster
+
+
+@contextlib.contextmanager
+def local_cluster(n_workers: int, **settings: Any) -> Iterator[LocalCluster]:
+    """Processes with one thread each, gone at the end."""
+    with LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,  # it would need bokeh
+        **settings,
+    ) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def another_worker(address: str, preload: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker that comes by itself, as one of a queue does; `preload` is run in it first."""
+    command = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1"]
+    command += ["--no-nanny", "--no-dashboard"]
+    command += [] if preload is None else ["--preload", str(preload)]
+    worker = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
+    try:
+        yield worker
+    finally:
+        worker.terminate()
+        worker.wait(20)
+
+
+def busy(client: Client) -> dict[str, int]:
+    """Return how many tasks each worker computes at this moment."""
+    return client.run(_computing)
+
+
+def _computing(dask_worker: Any) -> int:
+    return len(dask_worker.active_threads)
+
+
+def kill_a_busy_worker(client: Client) -> list[str]:
+    """Kill the process of a worker that computes; return what it had been given."""
+    processes = client.run(os.getpid)
+    computing = busy(client)
+    worker = max(computing, key=computing.__getitem__)
+    assert computing[worker], "nobody computes: there is nothing to kill"
+    given = list(client.processing()[worker])
+    os.kill(processes[worker], signal.SIGKILL)
+    return given
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.05)
