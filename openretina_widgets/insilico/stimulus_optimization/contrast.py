@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -17,7 +17,6 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     _bounds,
     _checked_limits,
 )
-from openretina_widgets.models.retina_model import RetinaModel
 
 # Rounds of the active set. A few settle it, but where nearly all values are at the limits.
 _ROUNDS = {"cpu": 32}  # the CPU leaves when it has settled
@@ -189,8 +188,20 @@ class ContrastAndRange:
         return _for_channels(self.mean_luminance, channels, "mean_luminance")
 
 
+class _Bounded(Protocol):
+    """What says of itself how stimuli are bounded."""
+
+    @property
+    def stimulus_range(self) -> Any:
+        """Limits of each channel, or None."""
+
+    @property
+    def stimulus_norm(self) -> float | None:
+        """L2 norm, or None."""
+
+
 def bounds_of(
-    model: RetinaModel,
+    model: _Bounded,
     norm: float | None,
     stimulus_range: Sequence[Limits] | None,
     rms: float | Sequence[float] | None,

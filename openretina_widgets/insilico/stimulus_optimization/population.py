@@ -189,7 +189,7 @@ def population_steps(
             f"{free_memory() / 2**30:.3g} GiB that are free; give a folder for them"
         )
     population = _Population(
-        run, prepared, chosen, Store(card, folder), chunk, budget, result_bytes
+        face, run, prepared, chosen, Store(card, folder), chunk, budget, result_bytes
     )
     return population.steps()
 
@@ -198,6 +198,7 @@ def population_steps(
 class _Population:
     """The arguments of a run, checked."""
 
+    model: RetinaModel
     run: Run
     prepared: Seeded
     neurons: list[int]
@@ -293,10 +294,10 @@ class _Population:
 
     def _taken(self, elements: Sequence[int]) -> int:
         """Return the bytes that losses and gradients of some elements take."""
-        run = self.run
+        run, model = self.run, self.model
         with (
-            frozen(self.prepared.model),
-            self.prepared.model.prepared(self.prepared.shape[2], run.objective.data_key),
+            frozen(model),
+            model.prepared(self.prepared.shape[2], run.objective.data_key),
             torch.inference_mode(False),
             full_float32(run.start.device),
         ):
