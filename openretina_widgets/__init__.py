@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         most_discriminative_stimuli,
     )
     from openretina_widgets.insilico.stimulus_optimization.diverse import diverse_stimuli
+    from openretina_widgets.insilico.stimulus_optimization.function_objective import (
+        optimize_function,
+    )
     from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.population import optimize_population
@@ -88,6 +91,7 @@ _HOME = {
     "list_layers": "models.layers",
     "load_model": "models",
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
+    "optimize_function": "insilico.stimulus_optimization.function_objective",
     "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "optimize_population": "insilico.stimulus_optimization.population",
@@ -136,6 +140,7 @@ __all__ = [
     "list_layers",
     "load_model",
     "most_discriminative_stimuli",
+    "optimize_function",
     "optimize_layer",
     "optimize_neurons",
     "optimize_population",

@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "NotFetched",
     "NotReproducible",
+    "ObjectiveFailed",
     "OutOfMemory",
     "TutorialError",
     "Unreachable",
@@ -28,6 +29,10 @@ class NotFetched(OSError):
 
 class NotReproducible(ValueError):
     """Code cannot make a result again; the message says what is missing, and what to do."""
+
+
+class ObjectiveFailed(RuntimeError):
+    """A function to be maximised raised an error; the message says which, and in which line."""
 
 
 class TutorialError(ValueError):

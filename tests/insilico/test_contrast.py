@@ -13,6 +13,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     ContrastAndRange,
     NormAndRange,
     OptimizationResult,
+    contrast,
 )
 from openretina_widgets.insilico.stimulus_optimization.contrast import largest_variance
 from openretina_widgets.insilico.stimulus_optimization.regularizer import stimulus_norm
@@ -289,3 +290,44 @@ def test_nothing_asked_and_a_start_without_contrast_are_refused():
     start[1] = 0.3
     with pytest.raises(ValueError, match="stimulus: element 1 of the batch is uniform"):
         ContrastAndRange(1.0).check(start)
+
+
+# On a GPU ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [*CASES.values(), NormAndRange(24.0, RANGE), NormAndRange(24.0), NormAndRange(None, RANGE)],
+    ids=[*CASES, "norm and range", "norm", "range"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_projection_waits_for_a_gpu(bounds, dtype):
+    """A tensor without values refuses whatever would have to know one on the host."""
+    x = torch.empty(3, 2, 9, 6, 5, device="meta", dtype=dtype)
+    projected = bounds.process(x)
+    assert projected.shape == x.shape
+    assert projected.dtype == dtype
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(projected.any())
+
+
+@pytest.mark.parametrize("spread", ["normal", "heavy", "extreme"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_rounds_that_a_gpu_takes_are_enough(name, spread, monkeypatch):
+    """It gets there at once, or with the next step where nearly all values are at the limits."""
+    monkeypatch.setitem(contrast._ROUNDS, "cpu", contrast._OTHER_ROUNDS)
+    monkeypatch.setattr(contrast, "_TOO_FAR", math.inf)  # the way that only the CPU has
+    x = torch.randn(4, 2, 30, 18, 16, generator=torch.Generator().manual_seed(0))
+    x = {"normal": x, "heavy": x**5, "extreme": (4 * x).exp()}[spread]
+    bounds = CASES[name]
+    if name == "a norm and a mean":  # of that many values
+        bounds = ContrastAndRange(None, (0.2, 0.5), 130.0, RANGE)
+    full = name in ("each channel, the mean is kept", "nearly all at the limits")
+    for off in (5e-3, 2e-6) if full else (2e-6,):
+        x = projected = bounds.process(x)
+        if (length := bounds.length(x.shape)) is not None:
+            got = (x[0, 0].numel() * rms_of(projected).square().sum(dim=1)).sqrt()
+            torch.testing.assert_close(got, torch.full_like(got, length), rtol=off, atol=0)
+        if bounds.mean_luminance is not None:
+            expected = torch.tensor(bounds.mean_luminance).double().expand(4, 2)
+            torch.testing.assert_close(mean_of(projected), expected, atol=3e-6, rtol=1e-6)

@@ -8,8 +8,10 @@ from torch import nn
 
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.stimulus_optimization import (
+    ContrastAndRange,
     GradientBlur,
     IncreaseObjective,
+    NormAndRange,
     OptimizationStopper,
     TotalVariationRegularizer,
     neuron_steps,
@@ -232,3 +234,25 @@ def test_a_network_in_train_mode_is_handed_back_as_it_was(cuda):
     before = state_of(network)
     optimize_neurons(network, [0, 1], norm=2.0, time_steps=6, max_iterations=3)
     assert_untouched(network, before)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        ContrastAndRange(0.5, 0.1, None, [(-0.5, 1.0)] * 2),
+        ContrastAndRange((0.5, 0.3), None, None, [(-0.5, 1.0)] * 2),
+        NormAndRange(6.0, [(-0.5, 1.0)] * 2),
+    ],
+)
+def test_a_projection_is_captured_and_gives_what_the_cpu_gives(cuda, bounds):
+    start = 10 * noise(5)
+    x = start.to(cuda)
+    bounds.process(x)  # what is made once is made before
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        projected = bounds.process(x)
+    x.copy_(2 * start)
+    graph.replay()
+    expected = bounds.process(2 * start)
+    torch.testing.assert_close(projected.cpu(), expected, atol=1e-5, rtol=1e-5)

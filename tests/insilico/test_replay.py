@@ -21,6 +21,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     TemporalLowPass,
     TotalVariationRegularizer,
     ascent,
+    contrast,
     neuron_steps,
     optimize_neurons,
     optimizer,
@@ -44,7 +45,8 @@ def replaying(monkeypatch):
     """Capture on the CPU, where the host asks no more often than it does of a GPU."""
     monkeypatch.setitem(ascent.RECORDERS, "cpu", tape)
     monkeypatch.setattr(optimizer, "_CHECK_EVERY", {})
-    monkeypatch.setattr(regularizer, "_answers_at_once", lambda device: False)
+    for module in (regularizer, contrast):
+        monkeypatch.setattr(module, "_answers_at_once", lambda device: False)
 
 
 @pytest.fixture
@@ -74,6 +76,7 @@ CASES = {
     "norm and range": {},
     "norm": NO_RANGE,
     "range": {"norm": float("inf"), "optimizer_init_fn": lambda p: NormalizedDescent(p, lr=1.0)},
+    "contrast": {"rms": 0.1, "mean_luminance": 0.0},
     "decrease": {**NO_RANGE, "direction": "decrease"},
     "momentum": {
         **NO_RANGE,

@@ -16,6 +16,11 @@ from openretina_widgets.insilico.stimulus_optimization.diverse import (
     diverse_steps,
     diverse_stimuli,
 )
+from openretina_widgets.insilico.stimulus_optimization.function_objective import (
+    FunctionObjective,
+    function_steps,
+    optimize_function,
+)
 from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import (
     LayerObjective,
@@ -82,6 +87,7 @@ __all__ = [
     "DecreaseObjective",
     "DifferenceOfGaussians",
     "DiverseObjective",
+    "FunctionObjective",
     "GaborSinusoid",
     "GradientBlur",
     "GradientSpectrum",
@@ -110,11 +116,13 @@ __all__ = [
     "discriminative_steps",
     "diverse_steps",
     "diverse_stimuli",
+    "function_steps",
     "layer_steps",
     "list_layers",
     "most_discriminative_stimuli",
     "neuron_steps",
     "optimization_steps",
+    "optimize_function",
     "optimize_layer",
     "optimize_neurons",
     "optimize_population",

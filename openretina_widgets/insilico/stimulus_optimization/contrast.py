@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
@@ -13,14 +14,18 @@ from openretina_widgets.errors import check_positive, real_number
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     Limits,
     NormAndRange,
+    _answers_at_once,
     _bounds,
     _checked_limits,
 )
-from openretina_widgets.models.retina_model import RetinaModel
 
-_ROUNDS = 30  # of the active set, before the slow way that always arrives
+# Rounds of the active set. A few settle it, but where nearly all values are at the limits.
+_ROUNDS = {"cpu": 32}  # the CPU leaves when it has settled
+_OTHER_ROUNDS = 12
 _HALVINGS = 60
-_SETTLED = 1e-10  # of what is asked, in float64
+_SCALES = (1e-18, 1e18)  # that float32 holds with room for the values
+_SETTLED = 2.5  # roundings of the stimulus' type, of what is asked
+_TOO_FAR = 16.0  # then the CPU takes the slow way that always arrives
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,11 @@ class ContrastAndRange:
     standard deviation about it, both in model units. The nearest stimulus that holds them has the
     form ``clip(a x + b)``, with one b for each channel and one a for each RMS contrast (condition
     of Karush, Kuhn and Tucker). For a given set of clipped values a and b follow in closed form;
-    the set is renewed until it settles, and where it does not, a and b are found by bisection,
-    since the contrast cannot fall when a rises. The range holds exactly, mean and contrast to the
-    rounding of the stimulus' own type (1e-6 of the contrast in float32).
+    the set is renewed until it settles. The range holds exactly, mean and contrast to the rounding
+    of the stimulus' own type (1e-6 of the contrast in float32). Where the set does not settle, as
+    when many values are nearly alike at the limits, the CPU finds a and b by bisection, since the
+    contrast cannot fall when a rises; a GPU, which cannot ask without waiting, has mean and
+    contrast only nearly then, and comes closer over the next steps.
 
     Without a mean luminance each channel keeps its mean, moved only as far as the RMS contrast
     within the range needs it. A channel whose values are all alike cannot be brought to a
@@ -62,6 +69,7 @@ class ContrastAndRange:
     norm: float | None = None
     min_max_values: Sequence[Limits] | None = None
     batched: bool = field(default=True, init=False, repr=False)
+    replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -151,63 +159,18 @@ class ContrastAndRange:
         """Return the projected stimulus."""
         batch, channels = stimulus.shape[:2]
         n = stimulus[0, 0].numel()
-        one_scale = not isinstance(self.rms, tuple)
-        shape = (batch, 1, channels, n) if one_scale else (batch, channels, 1, n)
-        x = stimulus.detach().double().reshape(shape)
-        limits = self._limits(channels)
-        low, high = (
-            x.new_tensor([math.copysign(math.inf, sign) if v is None else v for v in values])
-            for sign, values in zip((-1, 1), zip(*limits, strict=True), strict=True)
-        )
-        low, high = low.view(1, *shape[1:3], 1), high.view(1, *shape[1:3], 1)
-        length = self._square(shape, channels, x)
-        if self.mean_luminance is None:
-            mean = self._kept_mean(x, low, high, length)
-        else:
-            mean = x.new_tensor(self._means(channels)).view(1, *shape[1:3], 1)
-            mean = mean.expand(*shape[:3], 1)
-        projected = _solve(_Problem(x, mean, low, high, length))
+        x = stimulus.detach()
+        x = x if x.dtype == torch.float64 else x.float()
+        fixed = _fixed(self, channels, n, x.device)
+        x = x.reshape(batch, *fixed.low.shape[1:3], n)
+        mean = _kept_mean(x, fixed) if fixed.mean is None else fixed.mean
+        below, above = fixed.low - mean, fixed.high - mean
+        projected = _Projection(x, mean, below, above, fixed.square).solved()
         projected = projected.reshape(stimulus.shape).to(stimulus.dtype)
         if self.min_max_values is None:
             return projected
         bounds = _bounds(self.min_max_values, stimulus)  # in the stimulus' own rounding
-        return projected.clamp(min=bounds[0], max=bounds[1])
-
-    def _square(
-        self, shape: tuple[int, ...], channels: int, x: torch.Tensor
-    ) -> torch.Tensor | None:
-        """Return the sum of squares about the mean that each scale has to reach."""
-        n = shape[3]
-        if self.norm is not None:
-            rest = self.norm**2 - n * sum(mean**2 for mean in self._means(channels))
-            return x.new_full((1, 1, 1, 1), max(rest, 0.0))
-        if self.rms is None:
-            return None
-        squares = [n * rms**2 for rms in _for_channels(self.rms, channels, "rms")]
-        if shape[1] == 1 and not isinstance(self.rms, tuple):
-            squares = [sum(squares)]
-        return x.new_tensor(squares).view(1, -1, 1, 1)
-
-    def _kept_mean(
-        self, x: torch.Tensor, low: torch.Tensor, high: torch.Tensor, square: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Return the channels' means, moved to where the range has room for the contrast."""
-        mean = torch.minimum(torch.maximum(x, low), high).mean(dim=3, keepdim=True)
-        if square is None:
-            return mean
-        n = x.shape[3]
-        reach = ((high - low) / 2).square()  # the largest variance of a channel
-        both = torch.isfinite(reach)
-        bounded = torch.where(both, reach, 0.0)
-        shared = bounded.sum(dim=2, keepdim=True) * n
-        share = torch.where(
-            both.all(dim=2, keepdim=True), (square / shared.clamp(min=1e-300)).clamp(max=1), 0.0
-        )
-        half = (bounded * (1 - share - 1 / n)).clamp(min=0).sqrt()
-        middle = torch.where(both, (low + high) / 2, 0.0)
-        least = torch.where(both, middle - half, low)
-        most = torch.where(both, middle + half, high)
-        return torch.minimum(torch.maximum(mean, least), most)
+        return torch.minimum(torch.maximum(projected, bounds[0]), bounds[1])
 
     def _limits(self, channels: int) -> tuple[Limits, ...]:
         if self.min_max_values is None:
@@ -227,8 +190,20 @@ class ContrastAndRange:
         return _for_channels(self.mean_luminance, channels, "mean_luminance")
 
 
+class _Bounded(Protocol):
+    """What says of itself how stimuli are bounded."""
+
+    @property
+    def stimulus_range(self) -> Any:
+        """Limits of each channel, or None."""
+
+    @property
+    def stimulus_norm(self) -> float | None:
+        """L2 norm, or None."""
+
+
 def bounds_of(
-    model: RetinaModel,
+    model: _Bounded,
     norm: float | None,
     stimulus_range: Sequence[Limits] | None,
     rms: float | Sequence[float] | None,
@@ -309,106 +284,223 @@ def _for_channels(value: Any, channels: int, argument: str) -> tuple[float, ...]
     return values
 
 
-class _Problem(NamedTuple):
-    """``clip(a x + b)`` with given means and, where `square` is not None, sums of squares.
+def _kept_mean(x: torch.Tensor, fixed: _Fixed) -> torch.Tensor:
+    """Return the channels' means, moved to where the range has room for the contrast."""
+    low, high, _, square = fixed
+    n = x.shape[3]
+    mean = _sum(torch.minimum(torch.maximum(x, low.to(x.dtype)), high.to(x.dtype))) / n
+    if square is None:
+        return mean
+    reach = ((high - low) / 2).square()  # the largest variance of a channel
+    both = torch.isfinite(reach)
+    bounded = torch.where(both, reach, 0.0)
+    shared = bounded.sum(dim=2, keepdim=True) * n
+    share = torch.where(
+        both.all(dim=2, keepdim=True), (square / shared.clamp(min=1e-300)).clamp(max=1), 0.0
+    )
+    half = (bounded * (1 - share - 1 / n)).clamp(min=0).sqrt()
+    middle = torch.where(both, (low + high) / 2, 0.0)
+    least = torch.where(both, middle - half, low)
+    most = torch.where(both, middle + half, high)
+    return torch.minimum(torch.maximum(mean, least), most)
+
+
+class _Fixed(NamedTuple):
+    """What a projection is to reach, in float64, as ``(1, scale, channel of the scale, 1)``.
+
+    Attributes
+    ----------
+    low, high
+        Limits, infinite where there are none.
+    mean
+        Means; None where each stimulus keeps its own.
+    square
+        Sum of squares about the mean, ``(1, scale, 1, 1)``; None for any.
+    """
+
+    low: torch.Tensor
+    high: torch.Tensor
+    mean: torch.Tensor | None
+    square: torch.Tensor | None
+
+
+@lru_cache(maxsize=32)  # no copy to a GPU in each step
+@torch.inference_mode(False)  # kept for calls that take gradients
+def _fixed(bounds: ContrastAndRange, channels: int, n: int, device: torch.device) -> _Fixed:
+    shape = (1, 1, channels, 1) if not isinstance(bounds.rms, tuple) else (1, channels, 1, 1)
+    low, high = (
+        torch.tensor(
+            [math.copysign(math.inf, sign) if v is None else v for v in values],
+            dtype=torch.float64,
+            device=device,
+        ).view(shape)
+        for sign, values in zip((-1, 1), zip(*bounds._limits(channels), strict=True), strict=True)
+    )
+    mean, square, squares = None, None, None
+    if bounds.mean_luminance is not None:
+        mean = low.new_tensor(bounds._means(channels)).view(shape)
+    if bounds.norm is not None:
+        squares = [max(bounds.norm**2 - n * sum(m**2 for m in bounds._means(channels)), 0.0)]
+    elif isinstance(bounds.rms, tuple):
+        squares = [n * rms**2 for rms in _for_channels(bounds.rms, channels, "rms")]
+    elif bounds.rms is not None:
+        squares = [channels * n * float(bounds.rms) ** 2]  # type: ignore[arg-type]
+    if squares is not None:
+        square = low.new_tensor(squares).view(1, -1, 1, 1)
+    return _Fixed(low, high, mean, square)
+
+
+@dataclass
+class _Projection:
+    """``clip(mean + a (x - c))`` with given means and, where `square` is not None, squares.
 
     The axes are (batch, scale, channel of the scale, value), of length 1 where nothing differs.
+    The values are in the stimulus' own type, what is summed over them in float64. ``above`` and
+    ``below`` are the limits less the mean.
     """
 
     x: torch.Tensor
     mean: torch.Tensor
-    low: torch.Tensor
-    high: torch.Tensor
+    below: torch.Tensor
+    above: torch.Tensor
     square: torch.Tensor | None
 
-    def about_mean(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        y = a * self.x + b
-        return torch.minimum(torch.maximum(y, self.low), self.high) - self.mean
-
-    def settled(self, deviation: torch.Tensor) -> torch.Tensor:
-        """Tell which elements hold what is asked, ``(batch, scale, 1, 1)``."""
-        square = deviation.square().sum(dim=(2, 3), keepdim=True)
-        size = (square / deviation[0, 0].numel()).sqrt() + self.mean.abs().amax(2, keepdim=True)
-        off = deviation.mean(dim=3, keepdim=True).abs().amax(dim=2, keepdim=True)
-        held = off <= _SETTLED * size
+    def solved(self) -> torch.Tensor:
+        """Return the projected values."""
+        x = self.x
+        on_host = _answers_at_once(x.device)
+        self.space = (torch.empty_like(x), torch.empty_like(x))
+        self.size = self.mean.abs().amax(dim=2, keepdim=True)
+        eps = torch.finfo(x.dtype).eps
+        c = _sum(x) / x.shape[3]
+        deviation = torch.sub(x, c.to(x.dtype), out=self.space[0])
+        variation = self._squares(deviation).sum(dim=2, keepdim=True)
+        a = torch.ones_like(variation)
         if self.square is not None:
-            held &= (square - self.square).abs() <= _SETTLED * self.square
-        return held
+            a = torch.where(variation > 0, (self.square / variation.clamp(min=1e-300)).sqrt(), a)
+        # The c that is sought lies within, for the scale 1.
+        within = [x.amin(dim=3, keepdim=True).double(), x.amax(dim=3, keepdim=True).double()]
+        for _ in range(_ROUNDS.get(x.device.type, _OTHER_ROUNDS)):
+            taken = self._taken(a, c)
+            off = self._off(taken, a)
+            # A GPU cannot ask without waiting whether all have settled.
+            if on_host and bool((off <= _SETTLED * eps).all()):
+                break
+            next_a, next_c = self._closed_form(taken, a, c, within)
+            held = off <= _SETTLED * eps
+            a, c = torch.where(held, a, next_a), torch.where(held, c, next_c)
+        else:
+            off = self._off(self._taken(a, c), a)
+        projected = self._clipped(a, c).mul_(a.to(x.dtype)).add_(self.mean.to(x.dtype))
+        if not on_host:
+            return projected
+        rows = (off > _TOO_FAR * eps).flatten(1).any(dim=1).nonzero().flatten()
+        if len(rows):
+            projected[rows] = self._bisected(rows).to(x.dtype)
+        return projected
 
+    def _clipped(self, a: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """Return ``x - c``, clipped so that `a` times it is within the limits about the mean."""
+        kind = self.x.dtype
+        clipped = torch.sub(self.x, c.to(kind), out=self.space[0])
+        torch.maximum(clipped, (self.below / a).to(kind), out=clipped)
+        return torch.minimum(clipped, (self.above / a).to(kind), out=clipped)
 
-def _solve(problem: _Problem) -> torch.Tensor:
-    """Return the projected values."""
-    x, mean, square = problem.x, problem.mean, problem.square
-    centred = x - x.mean(dim=3, keepdim=True)
-    problem = problem._replace(x=centred)
-    variation = centred.square().sum(dim=(2, 3), keepdim=True)
-    a = torch.ones_like(variation)
-    if square is not None:
-        a = torch.where(variation > 0, (square / variation.clamp(min=1e-300)).sqrt(), a)
-    b = mean.clone()
-    held = torch.zeros_like(a, dtype=torch.bool)
-    for _ in range(_ROUNDS):
-        held = problem.settled(problem.about_mean(a, b))
-        if bool(held.all()):
-            return mean + problem.about_mean(a, b)
-        next_a, next_b = _closed_form(problem, a, b)
-        a, b = torch.where(held, a, next_a), torch.where(held, b, next_b)
-    rows = (~held).flatten(1).any(dim=1).nonzero().flatten()
-    return (mean + problem.about_mean(a, b)).index_copy(
-        0, rows, _bisected(_rows(problem._replace(x=x), rows))
-    )
+    def _taken(self, a: torch.Tensor, c: torch.Tensor) -> _Taken:
+        clipped, n = self._clipped(a, c), self.x.shape[3]
+        low, high = ((one / a).to(clipped.dtype) for one in (self.below, self.above))
+        at_low = n - _sum(torch.sub(clipped, low, out=self.space[1]).sign_())
+        at_high = n - _sum(torch.sub(high, clipped, out=self.space[1]).sign_())
+        return _Taken(low, high, at_low, at_high, _sum(clipped), self._squares(clipped))
 
+    def _squares(self, values: torch.Tensor) -> torch.Tensor:
+        return _sum(torch.mul(values, values, out=self.space[1]))
 
-def _closed_form(
-    problem: _Problem, a: torch.Tensor, b: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scale and shift that would be right if the same values stayed clipped."""
-    x, mean, low, high, square = problem
-    y = a * x + b
-    free = (y > low) & (y < high)
-    fixed = (torch.minimum(torch.maximum(y, low), high) - mean).masked_fill(free, 0)
-    n = free.sum(dim=3, keepdim=True).clamp(min=1)
-    first, one = fixed.sum(3, keepdim=True), x.masked_fill(~free, 0).sum(3, keepdim=True)
-    if square is not None:
-        two = x.masked_fill(~free, 0).square().sum(3, keepdim=True)
-        rest = square - (fixed.square().sum(3, keepdim=True) + first**2 / n).sum(2, keepdim=True)
-        spread = (two - one**2 / n).sum(2, keepdim=True)
-        a = (rest.clamp(min=0) / spread.clamp(min=1e-300)).sqrt().clamp(max=1e150)
-    return a, mean - (first + a * one) / n
+    def _off(self, taken: _Taken, a: torch.Tensor) -> torch.Tensor:
+        """Return how far means and squares are from those asked, ``(batch, scale, 1, 1)``."""
+        n, channels = self.x.shape[3], self.x.shape[2]
+        square = (a.square() * taken.two).sum(dim=2, keepdim=True)
+        size = (square / (n * channels)).sqrt() + self.size
+        off = (a * taken.one / n).abs().amax(dim=2, keepdim=True) / size.clamp(min=1e-300)
+        if self.square is None:
+            return off
+        return torch.maximum(off, (square - self.square).abs() / (2 * self.square))
 
+    def _closed_form(
+        self, taken: _Taken, a: torch.Tensor, c: torch.Tensor, within: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what would be right if the same values stayed clipped."""
+        low, high, at_low, at_high, one, two = taken
+        free = self.x.shape[3] - at_low - at_high
+        one = one - _times(at_low, low.double()) - _times(at_high, high.double())
+        two = two - _times(at_low, low.double() ** 2) - _times(at_high, high.double() ** 2)
+        first = _times(at_low, self.below) + _times(at_high, self.above)
+        some = free.clamp(min=1)
+        if self.square is not None:
+            second = _times(at_low, self.below**2) + _times(at_high, self.above**2)
+            rest = self.square - (second + first**2 / some).sum(dim=2, keepdim=True)
+            spread = (two - one**2 / some).sum(dim=2, keepdim=True)
+            a = (rest.clamp(min=0) / spread.clamp(min=1e-300)).sqrt().clamp(*_SCALES)
+            return a, c + (one + first / a) / some
+        # At a given scale the mean falls as c rises, so that the right c can be fenced in.
+        too_high = taken.one > 0
+        within[:] = (
+            torch.where(too_high, torch.maximum(within[0], c), within[0]),
+            torch.where(too_high, within[1], torch.minimum(within[1], c)),
+        )
+        least, most = within
+        c = c + (one + first) / some
+        return a, torch.where((free > 0) & (least <= c) & (c <= most), c, (least + most) / 2)
 
-def _bisected(problem: _Problem) -> torch.Tensor:
-    """Return the projected values by bisection, whatever their distribution.
+    def _bisected(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the projected values of some elements, whatever their distribution.
 
-    They are ``clip(mean + a (x - c))``: their mean falls as c rises from the least to the largest
-    of x, and at the right c their contrast cannot fall as a rises.
-    """
-    x, mean, _, _, square = problem
+        The mean falls as c rises from the least to the largest of x, and at the right c the
+        contrast cannot fall as a rises.
+        """
+        x, mean, square = self.x[rows].double(), self.mean.expand(*self.x.shape[:3], 1)[rows], None
+        below, above = (one.expand(*self.x.shape[:3], 1)[rows] for one in (self.below, self.above))
 
-    def values(a: torch.Tensor) -> torch.Tensor:
-        least, most = x.amin(3, keepdim=True), x.amax(3, keepdim=True)
+        def values(a: torch.Tensor) -> torch.Tensor:
+            least, most = x.amin(3, keepdim=True), x.amax(3, keepdim=True)
+            for _ in range(_HALVINGS):
+                c = (least + most) / 2
+                too_high = clipped(a, c).mean(dim=3, keepdim=True) > 0
+                least, most = torch.where(too_high, c, least), torch.where(too_high, most, c)
+            return clipped(a, (least + most) / 2)
+
+        def clipped(a: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            return torch.minimum(torch.maximum(a * (x - c), below), above)
+
+        one = torch.ones_like(x[:, :, :1, :1])
+        if self.square is None:
+            return mean + values(one)
+        square = self.square
+        spread = (x - x.mean(3, keepdim=True)).square().sum(dim=(2, 3), keepdim=True)
+        unit = (square / spread.clamp(min=1e-300)).sqrt()  # the scale without a range
+        least, most = -20 * one, 60 * one  # powers of two
         for _ in range(_HALVINGS):
-            c = (least + most) / 2
-            above = about_mean(a, c).mean(dim=3, keepdim=True) > 0
-            least, most = torch.where(above, c, least), torch.where(above, most, c)
-        return about_mean(a, (least + most) / 2)
-
-    def about_mean(a: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-        return problem._replace(x=x - c).about_mean(a, mean)
-
-    one = torch.ones_like(x[:, :, :1, :1])
-    if square is None:
-        return mean + values(one)
-    spread = (x - x.mean(3, keepdim=True)).square().sum(dim=(2, 3), keepdim=True)
-    unit = (square / spread.clamp(min=1e-300)).sqrt()  # the scale without a range
-    least, most = -20 * one, 60 * one  # powers of two
-    for _ in range(_HALVINGS):
-        power = (least + most) / 2
-        below = values(unit * 2**power).square().sum(dim=(2, 3), keepdim=True) < square
-        least, most = torch.where(below, power, least), torch.where(below, most, power)
-    return mean + values(unit * 2**most)
+            power = (least + most) / 2
+            less = values(unit * 2**power).square().sum(dim=(2, 3), keepdim=True) < square
+            least, most = torch.where(less, power, least), torch.where(less, most, power)
+        return mean + values(unit * 2**most)
 
 
-def _rows(problem: _Problem, rows: torch.Tensor) -> _Problem:
-    """Return the problem of some elements; limits and squares are the same for all."""
-    return problem._replace(x=problem.x[rows], mean=problem.mean[rows])
+class _Taken(NamedTuple):
+    """Clipped values: limits, how many are at each, their sum and the sum of their squares."""
+
+    low: torch.Tensor
+    high: torch.Tensor
+    at_low: torch.Tensor
+    at_high: torch.Tensor
+    one: torch.Tensor
+    two: torch.Tensor
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    return values.sum(dim=3, keepdim=True).double()
+
+
+def _times(number: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Return the product, 0 where there are none of an infinite limit."""
+    return torch.where(number > 0, number * value, 0.0)

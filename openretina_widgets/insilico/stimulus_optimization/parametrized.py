@@ -30,7 +30,6 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
 )
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
-from openretina_widgets.models.retina_model import RetinaModel
 
 _STEP = 0.2  # of the variables, whose start has standard deviation 1
 
@@ -199,7 +198,7 @@ class _OnStimuli:
 
 
 def decoder_of(
-    model: RetinaModel, parametrization: Parametrization, bounds: Any, time_steps: int
+    model: Any, parametrization: Parametrization, bounds: Any, time_steps: int
 ) -> Decoder:
     """Check a parametrization and what it is scaled to, and return what decodes it.
 
@@ -226,13 +225,8 @@ def decoder_of(
             )
     if bounds.norm is None and not any(None not in one for one in bounds.min_max_values or ()):
         raise ValueError("norm, stimulus_range: a parametrization needs one to be scaled to")
-    geometry = Geometry(
-        model.input_shape[0],
-        time_steps,
-        *model.input_shape[1:],
-        model.frame_rate,
-        model.pixel_size_um,
-    )
+    channels, height, width = model.input_shape
+    geometry = Geometry(channels, time_steps, height, width, model.frame_rate, model.pixel_size_um)
     return Decoder(parametrization, geometry, bounds)
 
 

@@ -211,7 +211,7 @@ def population_steps(
             result_bytes=result_bytes,
             start=run.start,
         )
-    population = _Population(run, prepared, chosen, store, chunk, budget, result_bytes)
+    population = _Population(face, run, prepared, chosen, store, chunk, budget, result_bytes)
     return population.steps()
 
 
@@ -219,6 +219,7 @@ def population_steps(
 class _Population:
     """The arguments of a run, checked."""
 
+    model: RetinaModel
     run: Run
     prepared: Seeded
     neurons: list[int]
@@ -314,10 +315,10 @@ class _Population:
 
     def _taken(self, elements: Sequence[int]) -> int:
         """Return the bytes that losses and gradients of some elements take."""
-        run = self.run
+        run, model = self.run, self.model
         with (
-            frozen(self.prepared.model),
-            self.prepared.model.prepared(self.prepared.shape[2], run.objective.data_key),
+            frozen(model),
+            model.prepared(self.prepared.shape[2], run.objective.data_key),
             torch.inference_mode(False),
             computing_in(run.precision, run.start.device),
         ):

@@ -235,42 +235,54 @@ class NormAndRange:
         reached = stimulus_norm(stimulus)
         scale = self.norm / reached.clamp(min=torch.finfo(stimulus.dtype).tiny)
         scale = torch.where(reached > 0, scale, torch.ones_like(scale))
-        projected = stimulus * _per_element(scale, stimulus)
-        if low is not None and high is not None:
-            projected = self._clip_at_norm(stimulus, projected, low, high)
+        if low is None or high is None:
+            projected = stimulus * _per_element(scale, stimulus)
+        else:
+            scale = self._scale_when_clipped(stimulus, scale.double(), low, high)
+            projected = stimulus * _per_element(scale, stimulus).to(stimulus.dtype)
+            projected = torch.minimum(torch.maximum(projected, low), high)
         if self.exact:
             return projected
         clipped = stimulus if low is None else stimulus.clamp(min=low, max=high)
         within = stimulus_norm(clipped) <= self.norm
         return torch.where(_per_element(within, stimulus), clipped, projected)
 
-    def _clip_at_norm(
-        self, stimulus: torch.Tensor, scaled: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+    def _scale_when_clipped(
+        self, stimulus: torch.Tensor, scale: torch.Tensor, low: torch.Tensor, high: torch.Tensor
     ) -> torch.Tensor:
-        """Clip, and raise the scale of the values within until the norm is held.
+        """Return the scale with which the stimulus has the norm once it is clipped.
 
         For a fixed set of clipped values the scale of the others follows in closed form; clipping
         what then exceeds can only enlarge the set, so the scale rises until it settles.
         """
-        target = stimulus_norm(scaled)
-        on_host = _answers_at_once(stimulus.device)
-        clipped = scaled.clamp(min=low, max=high)
+        x = stimulus.flatten(2)
+        low, high = low.view(1, -1, 1).double(), high.view(1, -1, 1).double()
+        on_host = _answers_at_once(x.device)
+        clipped, signs = torch.empty_like(x), torch.empty_like(x)  # made once, and written anew
+        before = None
         # A few rounds settle it, but for extreme distributions. There a GPU, which cannot ask
         # without waiting whether it has settled, gets there over the next steps.
         for _ in range(100 if on_host else 12):
-            inside = clipped == scaled
-            if on_host and bool(inside.all()):
+            each = scale.view(-1, 1, 1)
+            torch.maximum(x, (low / each).to(x.dtype), out=clipped)
+            torch.minimum(clipped, (high / each).to(x.dtype), out=clipped)
+            torch.sub(clipped, x, out=signs).sign_()  # 1 at the low limit, -1 at the high one
+            low_less_high = signs.sum(dim=2).double()
+            outside = torch.mul(signs, signs, out=signs)
+            both = outside.sum(dim=2).double()
+            if on_host and before is not None and torch.equal(both, before):
                 break
-            fixed = clipped.masked_fill(inside, 0).flatten(1).square().sum(dim=1)
-            free = stimulus.masked_fill(~inside, 0).flatten(1).square().sum(dim=1)
-            wanted = (target.square() - fixed).clamp(min=0)
-            scale = (wanted / free.clamp(min=torch.finfo(free.dtype).tiny)).sqrt()
-            grown = torch.where(inside, stimulus * _per_element(scale, stimulus), scaled)
-            scaled = torch.where(_per_element(free > 0, stimulus), grown, scaled)
-            before, clipped = clipped, scaled.clamp(min=low, max=high)
-            if on_host and torch.equal(before, clipped):
+            if on_host and not bool(both.any()):
                 break
-        return clipped
+            before = both
+            inside = torch.sub(x, outside.mul_(x), out=clipped)
+            free = torch.mul(inside, inside, out=signs).sum(dim=(1, 2)).double()
+            fixed = _squares((both + low_less_high) / 2, low[..., 0])
+            fixed = (fixed + _squares((both - low_less_high) / 2, high[..., 0])).sum(dim=1)
+            wanted = (float(self.norm or 0.0) ** 2 - fixed).clamp(min=0)
+            next_scale = (wanted / free.clamp(min=1e-300)).sqrt()
+            scale = torch.where(free > 0, torch.maximum(scale, next_scale), scale)
+        return scale
 
 
 @dataclass(frozen=True)
@@ -377,6 +389,11 @@ def project(postprocessors: Sequence[Any], stimulus: torch.Tensor) -> torch.Tens
 
 def _answers_at_once(device: torch.device) -> bool:
     return device.type == "cpu"
+
+
+def _squares(number: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """Return the squares of values at a limit, 0 where there are none of an infinite one."""
+    return torch.where(number > 0, number * limit.square(), 0.0)
 
 
 def _per_element(values: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor:

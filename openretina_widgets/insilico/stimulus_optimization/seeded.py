@@ -6,7 +6,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import torch
 
@@ -39,10 +39,38 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     NormAndRange,
 )
 from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit
+from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel
 
 _START_RMS = 0.1  # of the noise a run starts from, in model units, before it is projected
 _STEP = 0.1  # as a share of the norm, or of the range where there is no norm
+
+
+@dataclass(frozen=True)
+class StimulusShape:
+    """What a run has to know of its stimuli where there is no model.
+
+    Attributes
+    ----------
+    input_shape
+        ``(channel, height, width)``.
+    """
+
+    input_shape: tuple[int, int, int]
+    lag: ClassVar[int] = 0
+    stimulus_range: ClassVar[None] = None
+    stimulus_norm: ClassVar[None] = None
+    frame_rate: ClassVar[float] = 30.0
+    pixel_size_um: ClassVar[None] = None
+    device: ClassVar[torch.device] = torch.device("cpu")
+    dtype: ClassVar[torch.dtype] = torch.float32
+
+    def stimulus_shape(self, time_steps: int) -> tuple[int, ...]:
+        """Return the shape ``(1, channel, time, height, width)``."""
+        if not is_index(time_steps) or time_steps < 1:
+            raise ValueError(f"time_steps: expected a whole number >= 1, got {time_steps!r}")
+        channel, height, width = self.input_shape
+        return (1, channel, int(time_steps), height, width)
 
 
 @dataclass(frozen=True)
@@ -52,7 +80,7 @@ class Seeded:
     Attributes
     ----------
     model
-        The model.
+        The model, or the shape alone where there is none.
     shape
         Of one stimulus, ``(1, channel, time, height, width)``.
     seeds
@@ -65,7 +93,7 @@ class Seeded:
         What makes stimuli of the rows, where these are variables of a parametrization.
     """
 
-    model: RetinaModel
+    model: RetinaModel | StimulusShape
     shape: tuple[int, ...]
     seeds: tuple[int, ...]
     total: int
@@ -88,7 +116,10 @@ class Seeded:
     def run(self, elements: Sequence[int]) -> Run:
         """Return the run of all elements, of which some are in the first batch."""
         run = checked_run(self.starts(elements), seeds=self.seeds_of(elements), **self.settings)
-        return run if self.form is None else replace(run, form=self.form, model=self.model)
+        if self.form is None:
+            return run
+        model = self.model if isinstance(self.model, RetinaModel) else None
+        return replace(run, form=self.form, model=model)
 
     def steps(self) -> Steps:
         """Return the steps of all elements in one batch."""
@@ -96,7 +127,7 @@ class Seeded:
 
 
 def seeded(
-    model: RetinaModel,
+    model: RetinaModel | StimulusShape,
     objective_of: Callable[[int, Window], Any],
     experiments: int,
     frames: int | None = None,

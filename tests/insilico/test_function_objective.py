@@ -1,0 +1,231 @@
+"""A plain function of the stimulus: seeds, bounds and errors as everywhere else."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import pytest
+import torch
+
+from openretina_widgets import optimize_function, optimize_neurons
+from openretina_widgets.errors import ObjectiveFailed, OutOfMemory
+from openretina_widgets.insilico.stimulus_optimization import (
+    FunctionObjective,
+    GaborSinusoid,
+    GradientBlur,
+    Jitter,
+    OptimizationResult,
+    Separable,
+    function_steps,
+)
+from openretina_widgets.models import RetinaModel
+from openretina_widgets.models.freezing import frozen
+from tests.insilico.modules import (
+    INPUT_SHAPE,
+    LAG,
+    LittleMemory,
+    TrainedNetwork,
+    assert_untouched,
+    cosine,
+    is_frozen,
+    linear_model,
+    random_filters,
+    state_of,
+)
+from tests.insilico.test_population import saturating
+
+ONE = {"time_steps": LAG + 1}
+
+
+@pytest.fixture
+def model():
+    return linear_model(3, stimulus_norm=2.0)
+
+
+def test_the_best_stimulus_of_a_linear_function_is_its_direction(model):
+    filters = model.module.filters.detach()
+
+    def difference(stimulus):
+        response = model(stimulus)[0].mean(dim=0)
+        return response[0] - response[2]
+
+    result = optimize_function(difference, model, seed=[0, 4], **ONE)
+    assert result.seeds == (0, 4)
+    for stimulus in result.stimulus:
+        assert cosine(stimulus, filters[0] - filters[2]) >= 0.999
+    torch.testing.assert_close(result.norm, torch.full((2,), 2.0))
+    assert result.model == model.identity
+    described = result.settings["objective"]
+    assert described["function"].endswith("difference")
+    assert described["type"] == "FunctionObjective"
+
+
+@pytest.mark.parametrize("whole_batch", [False, True])
+def test_it_is_optimize_neurons_where_the_function_is_a_neurons_response(whole_batch):
+    model = saturating()
+
+    def own(stimulus):
+        response = model(stimulus)[:, :, 1].mean(dim=1)
+        return response if whole_batch else response[0]
+
+    settings = {"seed": [0, 1, 2, 3], "norm": 3.0, "patience": 3, "min_delta": 1e-3, **ONE}
+    result = optimize_function(own, model, whole_batch=whole_batch, **settings)
+    expected = optimize_neurons(model, 1, **settings)
+    assert len(set(expected.iterations.tolist())) > 1, "they are to end at different times"
+    assert result.iterations.tolist() == expected.iterations.tolist()
+    for name in ("stimulus", "score_trace", "score", "norm"):
+        torch.testing.assert_close(
+            getattr(result, name), getattr(expected, name), atol=1e-5, rtol=1e-5, equal_nan=True
+        )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"jitter": Jitter(1)},
+        {"parametrization": Separable()},
+        {"parametrization": GaborSinusoid(), "jitter": Jitter(1)},
+        {"precondition": GradientBlur()},
+        {"rms": 0.3, "mean_luminance": 0.1, "stimulus_range": [(-1, 1)] * 2},
+    ],
+    ids=["jitter", "form", "jittered form", "preconditioned", "contrast"],
+)
+def test_settings_are_those_of_neurons(model, settings):
+    def own(stimulus):
+        return model(stimulus)[0, :, 1].mean()
+
+    settings = {"max_iterations": 8, **ONE, **settings}
+    result = optimize_function(own, model, **settings)
+    expected = optimize_neurons(model, 1, **settings)
+    torch.testing.assert_close(result.stimulus, expected.stimulus, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result.score, expected.score, atol=1e-5, rtol=1e-5)
+    assert result.parameters.keys() == expected.parameters.keys()
+
+
+def test_without_a_model_the_shape_is_given(tmp_path):
+    target = random_filters(1)[0]
+    result = optimize_function(
+        lambda x: (x[0] * target).sum(), INPUT_SHAPE, norm=3.0, seed=1, **ONE
+    )
+    assert cosine(result.stimulus[0], target) >= 0.999
+    assert result.model is None
+    form = optimize_function(
+        lambda x: (x[0] * target).sum(), INPUT_SHAPE, norm=3.0, parametrization=Separable(), **ONE
+    )
+    assert form.parameters["time"].shape == (1, 2, LAG + 1)
+    assert form.norm.item() == pytest.approx(3.0)
+    loaded = OptimizationResult.load(result.save(tmp_path / "result.npz"))
+    torch.testing.assert_close(loaded.stimulus, result.stimulus)
+
+
+def test_the_model_is_held_frozen_and_handed_back():
+    module = TrainedNetwork()
+    model = RetinaModel(module, stimulus_norm=1.0)
+    before = state_of(module)
+    seen = []
+
+    def first(stimulus):
+        seen.append(is_frozen(module))
+        return model(stimulus, data_key="b")[0, :, 0].mean()
+
+    result = optimize_function(first, model, data_key="b", max_iterations=3, time_steps=6)
+    assert len(seen) == 1 + 4  # once before the run
+    assert all(seen)
+    assert result.data_key == "b"
+    assert_untouched(module, before)
+    with frozen(model):
+        again = first(result.stimulus)
+    assert float(again) == pytest.approx(float(result.score), rel=1e-5)
+
+
+def test_a_lack_of_memory_is_said_as_such():
+    model = RetinaModel(LittleMemory(random_filters(2), fits=1), input_shape=INPUT_SHAPE)
+    with pytest.raises(OutOfMemory):
+        optimize_function(
+            lambda x: model(x)[:, 0, 0], model, whole_batch=True, seed=[0, 1], norm=1.0, **ONE
+        )
+
+
+# What is wrong with the function -------------------------------------------------------------
+
+
+def raising(stimulus):
+    weights = torch.ones(3)
+    return (stimulus * weights).sum()
+
+
+class Callable:
+    def __call__(self, stimulus):
+        return stimulus.unknown_method()
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (raising, ObjectiveFailed,
+         r"^function: raising raised RuntimeError: The size .*, in line \d+: "
+         r"return \(stimulus \* weights\)\.sum\(\)$"),
+        (functools.partial(raising), ObjectiveFailed, r"^function: raising raised .* weights"),
+        (Callable(), ObjectiveFailed,
+         r"Callable raised AttributeError: .*, in line \d+: return stimulus\.unknown_method\(\)"),
+        (lambda x: 1 / 0, ObjectiveFailed, "raised ZeroDivisionError: division by zero, in line"),
+        (lambda x: x.mean(dim=(2, 3, 4)), ValueError,
+         r"^function: expected one number for one stimulus, got shape \(1, 2\)"),
+        (lambda x: 3.0, TypeError, "^function: expected a torch tensor, got float"),
+        (lambda x: None, TypeError, "^function: expected a torch tensor, got NoneType"),
+        (lambda x: x.detach().sum(), ValueError, "^function: torch sees no way from the stimulus"),
+        (3, TypeError, "^function: expected a function of the stimulus, got 3"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_function_is_said_before_the_run(model, function, error, message):
+    with pytest.raises(error, match=message) as caught:
+        function_steps(function, model, **ONE)
+    if error is ObjectiveFailed:
+        assert caught.value.__cause__ is not None
+
+
+def test_an_error_in_the_middle_is_said_with_its_line(model):
+    calls = []
+
+    def later(stimulus):
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyError("lost")
+        return stimulus.sum()
+
+    with pytest.raises(ObjectiveFailed, match="later raised KeyError: 'lost', in line") as caught:
+        optimize_function(later, model, **ONE)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"model": (2, 6)}, TypeError, r"model: expected a model, or three whole numbers"),
+        ({"model": (2, 0, 5)}, TypeError, "model: expected a model, or three whole numbers"),
+        ({"model": "synthetic"}, TypeError, "model: expected a model, or three whole numbers"),
+        ({"model": INPUT_SHAPE}, ValueError, "without any bound the stimulus grows for ever"),
+        ({"model": INPUT_SHAPE, "data_key": "a", "norm": 1.0}, ValueError, "data_key: there are"),
+        ({"data_key": "lost"}, ValueError, "data_key: there is no session 'lost'"),
+        ({"window": (0, 1)}, ValueError, "window: which frames count is the function's own"),
+        ({"nrom": 1.0}, TypeError, "optimize_function: there is no setting 'nrom'; the nearest"),
+        ({"norm": 1e6, "stimulus_range": [(-1, 1)] * 2}, ValueError, "norm: .* out of reach"),
+        ({"seed": []}, ValueError, "seed: expected at least one"),
+        ({"whole_batch": True}, ValueError, r"expected 1 scores for a batch of 1, got \(\)"),
+    ],
+)
+def test_bad_settings_are_told(model, given, error, message):
+    with pytest.raises(error, match=message):
+        optimize_function(lambda x: x.sum(), **{"model": model, **ONE, **given})
+
+
+def test_a_score_that_is_not_finite_ends_the_run_as_elsewhere(model):
+    result = optimize_function(lambda x: x.sum() * math.nan, model, **ONE)
+    assert "the score was not finite at iteration 0" in result.stop_reason
+
+
+def test_the_objective_works_in_optimize_stimulus_too(model):
+    objective = FunctionObjective(lambda x: x[0].square().sum())
+    x = torch.full((2, *model.stimulus_shape(LAG + 1)[1:]), 2.0)
+    torch.testing.assert_close(objective.forward(x), torch.full((2,), 4.0 * x[0].numel()))
