@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import linecache
+import textwrap
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import CodeType, ModuleType
 from typing import Any
 
 import torch
@@ -18,8 +21,9 @@ from openretina_widgets.insilico.stimulus_optimization.objective import (
     check_window,
     evaluate,
 )
-from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps
-from openretina_widgets.insilico.stimulus_optimization.seeded import seeded
+from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
@@ -44,6 +48,50 @@ def takes_response(function: Any) -> bool:
     return names[:1] == ["response"]
 
 
+class OwnFunction:
+    """A function, which prints as its code where that stands on its own, else as its name."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.takes_response = takes_response(function)
+
+    def __call__(self, given: torch.Tensor) -> Any:
+        """Ask the function."""
+        return self.function(given)
+
+    def __repr__(self) -> str:
+        return source_of(self.function) or name_of(self.function)
+
+
+def source_of(function: Any) -> str:
+    """Return the code of a function with its imports, "" where it uses more than that."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_freevars or not str(function.__name__).isidentifier():
+        return ""
+    try:
+        text = textwrap.dedent(inspect.getsource(function)).strip()
+    except (OSError, TypeError):
+        return ""
+    if not text.startswith("def "):  # it has a decorator, or is no function of one's own
+        return ""
+    names = _names_in(code) | {
+        node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)
+    }
+    imports = []
+    for name in sorted(names & set(function.__globals__)):
+        value = function.__globals__[name]
+        if not isinstance(value, ModuleType):
+            return ""
+        alias = "" if name == value.__name__ else f" as {name}"
+        imports.append(f"import {value.__name__}{alias}")
+    return "\n".join([*imports, *([""] * 2 if imports else []), text])
+
+
+def _names_in(code: CodeType) -> set[str]:
+    inner = (one for one in code.co_consts if isinstance(one, CodeType))
+    return set(code.co_names).union(*map(_names_in, inner))
+
+
 @dataclass(frozen=True)
 class OwnObjective:
     """An objective of the user's own.
@@ -60,7 +108,7 @@ class OwnObjective:
     """
 
     model: RetinaModel
-    function: Callable[..., Any]
+    function: OwnFunction
     data_key: str
     frames: Window
     name: str
@@ -68,8 +116,8 @@ class OwnObjective:
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
-        if not takes_response(self.function):
-            return self._tried(lambda: evaluate(self.function, stimulus))
+        if not self.function.takes_response:
+            return self._tried(lambda: evaluate(self.function.function, stimulus))
         response = self.model(stimulus, data_key=self.data_key)
         start, stop = self.frames
         rows = [self._one(row[start:stop]) for row in response]
@@ -102,14 +150,31 @@ class OwnObjective:
             return act()
         # A user's function can raise anything, and what it was is in the message.
         except Exception as error:
-            raise ObjectiveError(
-                f"{self.name}: {type(error).__name__}: {error}{_where(error, self.function)}"
-            ) from error
+            where = _where(error, self.function.function)
+            raise ObjectiveError(f"{self.name}: {type(error).__name__}: {error}{where}") from error
+
+
+def optimize_own(
+    model: RetinaModel | nn.Module, objective: Callable[..., Any], **settings: Any
+) -> OptimizationResult:
+    """Find the stimulus that a function of one's own likes best.
+
+    Settings, errors and result are those of `own_objective_steps`. The elements of the result are
+    the seeds.
+
+    Examples
+    --------
+    >>> def contrast(response):  # (time, neuron), in the window
+    ...     return response[:, 3].mean() - response[:, 5].mean()
+    >>> result = optimize_own(load_model("synthetic"), contrast, seed=0)
+    """
+    check_settings("optimize_own", settings, own_objective_steps, seeded)
+    return drain(own_objective_steps(model, objective, **settings))
 
 
 def own_objective_steps(
     model: RetinaModel | nn.Module,
-    function: Callable[..., Any],
+    objective: Callable[..., Any],
     *,
     data_key: str | None = None,
     **settings: Any,
@@ -122,8 +187,8 @@ def own_objective_steps(
     ----------
     model, data_key
         A `RetinaModel`, or a live OpenRetina model, and its session, the first one for None.
-    function
-        See `OwnObjective`.
+    objective
+        A function, or an object with ``forward``: see `OwnObjective`.
     **settings
         ``seed``, ``time_steps``, ``window``, and what else `neuron_steps` takes.
 
@@ -134,17 +199,17 @@ def own_objective_steps(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    if not callable(function) and not hasattr(function, "forward"):
+    if not callable(objective) and not hasattr(objective, "forward"):
         raise TypeError(
             "objective: expected a function of the response or of the stimulus, or an object with "
-            f"forward(stimulus), got {function!r}"
+            f"forward(stimulus), got {objective!r}"
         )
     face = as_retina_model(model)
     session = face.session(data_key)
     made: list[OwnObjective] = []
 
     def objective_of(seeds: int, frames: Window) -> OwnObjective:
-        made.append(OwnObjective(face, function, session, frames, name_of(function)))
+        made.append(OwnObjective(face, OwnFunction(objective), session, frames, name_of(objective)))
         return made[0]
 
     prepared = seeded(face, objective_of, 1, **settings)
@@ -152,7 +217,7 @@ def own_objective_steps(
         score = made[0].forward(prepared.starts([0]).requires_grad_(True))
     if not score.requires_grad:
         raise ObjectiveError(
-            f"{name_of(function)}: its value does not depend on the stimulus by torch operations, "
+            f"{name_of(objective)}: its value does not depend on the stimulus by torch operations, "
             "so there is no gradient to follow"
         )
     return prepared.steps()
