@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -58,6 +58,38 @@ class ConstraintSettings(ipw.VBox):
         precondition: GradientFilter | None,
         parametrization: Parametrization | None,
     ) -> None:
+        self._callback: Callable[[], None] = lambda: None
+        self._placeholder = ""
+        self._channels = 1
+        self.fields: tuple[Any, ...] = ()
+        self._jitter_seed, self._sigma_frames = 0, 0.0
+        super().__init__(layout=ipw.Layout(width="auto"))
+        given = (stimulus_range, rms, mean_luminance, jitter, precondition, parametrization)
+        if any(one is not None for one in given):
+            self.build(*given)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the stimulus may have any form."""
+        return not self.fields or self.form.value == "any"
+
+    @property
+    def holds_rms(self) -> bool:
+        """Whether an RMS contrast takes the place of the norm."""
+        return bool(self.fields) and bool(self.rms.value.strip())
+
+    def build(
+        self,
+        stimulus_range: Sequence[Limits] | None = None,
+        rms: float | Sequence[float] | None = None,
+        mean_luminance: float | Sequence[float] | None = None,
+        jitter: Jitter | None = None,
+        precondition: GradientFilter | None = None,
+        parametrization: Parametrization | None = None,
+    ) -> None:
+        """Make the fields, once: when they are unfolded, or something is given."""
+        if self.fields:
+            return
         self.rms = words(
             "RMS contrast",
             "Held instead of the norm: one number, or one for each channel; empty: the norm",
@@ -73,7 +105,7 @@ class ConstraintSettings(ipw.VBox):
         self.range = words(
             "Range",
             "Limits of the values: '-1 to 1', or '-1 to 1; 0 to 2' for each channel",
-            placeholder="of the model",
+            placeholder=self._placeholder,
             value=limits_as_text(stimulus_range),
         )
         self.jitter = whole(
@@ -91,7 +123,6 @@ class ConstraintSettings(ipw.VBox):
         self.sigma = number("Its SD, px", "SD of the gradient's blur in space", value=1.0)
         self.exponent = number("Its exponent", "How steeply its gain falls: 1 / f ^ exponent",
                                value=1.0)  # fmt: skip
-        self._sigma_frames = 0.0
         self.form = choice(
             "Form", "The best stimulus of this form; blurs and filters do not apply", _FORMS
         )
@@ -99,7 +130,6 @@ class ConstraintSettings(ipw.VBox):
             "Up to, cycles/px", "Highest spatial frequency that is left; 0: all", value=0.125
         )
         self.hertz = number("Up to, Hz", "Highest temporal frequency that is left; 0: all")
-        self._take(precondition, parametrization)
         self.fields = (
             self.rms,
             self.mean,
@@ -113,18 +143,49 @@ class ConstraintSettings(ipw.VBox):
             self.cycles,
             self.hertz,
         )
-        super().__init__(self.fields, layout=ipw.Layout(width="auto"))
-        for field in (self.filter, self.form):
-            field.observe(lambda _: self._fit(), "value")
+        self.children = self.fields
+        self._at_first = {one.description: one.value for one in self.fields}
+        for one in (self.rms, self.mean, self.range):
+            self._at_first[one.description] = ""
+        for one in (self.jitter, self.jitter_time):
+            self._at_first[one.description] = 0
+        self._take(precondition, parametrization)
+        for one in self.fields:
+            one.observe(lambda _: self._changed(), "value")
         self._fit()
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back when any setting has changed."""
+        self._callback = callback
+
+    def filter_disabled(self, disabled: bool) -> None:
+        """Disable the gradient's filter, which a form does not take."""
+        if self.fields:
+            self.filter.disabled = disabled
+
+    def in_words(self) -> dict[str, str]:
+        """Return what is set, by its name; what is as it is at first is not there."""
+        said = {}
+        for field in self.fields:
+            if field.layout.display == "none" or field.value == self._at_first[field.description]:
+                continue
+            value = getattr(field, "label", field.value)
+            said[field.description] = f"{value:g}" if isinstance(value, float) else str(value)
+        return said
+
+    def _changed(self) -> None:
+        self._fit()
+        self._callback()
 
     def show_model(self, model: RetinaModel, *, keep_range: bool) -> None:
         """Say what holds where nothing is written; a range was that of the model before."""
-        if not keep_range:
-            self.range.value = ""
         self._channels = len(model.channels)
         own = limits_as_text(model.stimulus_range)
-        self.range.placeholder = f"of the model: {own}" if own else "none"
+        self._placeholder = f"of the model: {own}" if own else "none"
+        if self.fields:
+            self.range.placeholder = self._placeholder
+            if not keep_range:
+                self.range.value = ""
 
     def engine_settings(self) -> dict[str, Any]:
         """Return what is set as `neuron_steps` takes it; what is not set is not there.
@@ -134,12 +195,14 @@ class ConstraintSettings(ipw.VBox):
         ValueError
             If something typed is no number; the message names it.
         """
+        if not self.fields:
+            return {}
         settings: dict[str, Any] = {
             "rms": numbers_in(self.rms.value, "RMS contrast"),
             "mean_luminance": numbers_in(self.mean.value, "Mean luminance"),
             "stimulus_range": limits_in(self.range.value, self._channels, "Range"),
             "jitter": self._jitter(),
-            "precondition": self._filter(),
+            "precondition": self._filter() if self.is_free else None,
             "parametrization": self._form(),
         }
         return {name: value for name, value in settings.items() if value is not None}

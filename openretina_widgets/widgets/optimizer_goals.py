@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import ipywidgets as ipw
@@ -23,7 +24,7 @@ from openretina_widgets.insilico.stimulus_optimization.own_objective import (
 )
 from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_steps
 from openretina_widgets.insilico.stimulus_optimization.together import together_steps
-from openretina_widgets.models.layers import Layers, find_layer, list_layers
+from openretina_widgets.models.layers import find_layer, list_layers
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.settings_fields import (
@@ -50,6 +51,14 @@ _GOALS = {
     "layer": "best for an inner channel",
 }
 _OWN = "own"
+_FIELDS = {
+    "neurons": ("neurons", "direction"),
+    "type": ("type", "direction"),
+    "groups": ("groups", "temperature"),
+    "diverse": ("count", "similarity"),
+    "sparse": ("weight",),
+    "layer": ("layer", "channel", "place", "direction"),
+}
 _DIRECTIONS = (("increase", "increase"), ("decrease", "decrease"))
 _PLACES = (("mean over the frame", "mean"), ("middle of the frame", "middle"))
 
@@ -136,61 +145,123 @@ class GoalSettings(ipw.VBox):
             options,
             value=chosen,
         )
-        self.neurons = words("Neurons", "Their mean response counts", placeholder="3, 7, 9-12")
-        self.type = choice("Cell type", "The mean response of its neurons counts", [])
-        self.groups = ipw.Textarea(
-            description="Groups",
-            tooltip="One a line: a cell type, or neurons such as 3, 7, 9-12",
-            placeholder="one a line: a cell type, or neurons",
-            continuous_update=False,
-            rows=3,
-            layout=ipw.Layout(**FULL),
-            style=STYLE,
-        )
-        self.temperature = number(
-            "Temperature", "In the unit of the response; beyond it the score saturates",
-            value=TEMPERATURE,
-        )  # fmt: skip
-        self.count = whole("Stimuli", "Of the set, at least 2", low=2, value=4)
-        self.similarity = number(
-            "Similarity costs", "What a similarity of 1 costs, in the unit of the response",
-            value=1.0,
-        )  # fmt: skip
-        self.weight = number("Others count", "Weight of the mean of all other neurons", value=1.0)
-        self.layer = choice("Layer", "An inner layer of the model, and what it gives", [])
-        self.channel = whole("Channel", "Of the layer, from 0", low=0)
-        self.place = choice("Place", "Where in the layer's frame", _PLACES)
-        self.direction = choice("Response", "To be increased or decreased", _DIRECTIONS)
-        self._of_goal: dict[str, tuple[ipw.Widget, ...]] = {
-            "neurons": (self.neurons, self.direction),
-            "type": (self.type, self.direction),
-            "groups": (self.groups, self.temperature),
-            "diverse": (self.count, self.similarity),
-            "sparse": (self.weight,),
-            "layer": (self.layer, self.channel, self.place, self.direction),
-        }
-        every = dict.fromkeys(field for fields in self._of_goal.values() for field in fields)
-        self.fields = (self.goal, *every)
-        super().__init__(self.fields, layout=ipw.Layout(width="auto"))
+        self._made: list[ipw.Widget] = [self.goal]
+        self._callback: Callable[[], None] = lambda: None
+        super().__init__((self.goal,), layout=ipw.Layout(width="auto"))
         self.goal.observe(lambda _: self._fit(), "value")
+        self.goal.observe(lambda _: self._callback(), "value")
+
+    # Each is made when it is first wanted: most people never want most of them.
+
+    @cached_property
+    def neurons(self) -> ipw.Text:
+        """Neurons whose mean counts."""
+        field = words("Neurons", "Their mean response counts", placeholder="3, 7, 9-12")
+        return self._new(field)
+
+    @cached_property
+    def type(self) -> ipw.Dropdown:
+        """Cell type whose mean counts."""
+        return self._new(choice("Cell type", "The mean response of its neurons counts", []))
+
+    @cached_property
+    def groups(self) -> ipw.Textarea:
+        """Groups to be told apart, one a line."""
+        return self._new(
+            ipw.Textarea(
+                description="Groups",
+                tooltip="One a line: a cell type, or neurons such as 3, 7, 9-12",
+                placeholder="one a line: a cell type, or neurons",
+                continuous_update=False,
+                rows=3,
+                layout=ipw.Layout(**FULL),
+                style=STYLE,
+            )
+        )
+
+    @cached_property
+    def temperature(self) -> Any:
+        """Of the groups' score."""
+        tooltip = "In the unit of the response; beyond it the score saturates"
+        return self._new(number("Temperature", tooltip, value=TEMPERATURE))
+
+    @cached_property
+    def count(self) -> Any:
+        """Stimuli of a diverse set."""
+        return self._new(whole("Stimuli", "Of the set, at least 2", low=2, value=4))
+
+    @cached_property
+    def similarity(self) -> Any:
+        """Weight of the similarity in a diverse set."""
+        tooltip = "What a similarity of 1 costs, in the unit of the response"
+        return self._new(number("Similarity costs", tooltip, value=1.0))
+
+    @cached_property
+    def weight(self) -> Any:
+        """Weight of the other neurons."""
+        return self._new(number("Others count", "Weight of the others' mean", value=1.0))
+
+    @cached_property
+    def layer(self) -> ipw.Dropdown:
+        """Name of an inner layer."""
+        return self._new(choice("Layer", "An inner layer of the model, and what it gives", []))
+
+    @cached_property
+    def channel(self) -> Any:
+        """Channel of the layer."""
+        return self._new(whole("Channel", "Of the layer, from 0", low=0))
+
+    @cached_property
+    def place(self) -> ipw.Dropdown:
+        """Where in the layer's frame."""
+        return self._new(choice("Place", "Where in the layer's frame", _PLACES))
+
+    @cached_property
+    def direction(self) -> ipw.Dropdown:
+        """Whether the response is to rise."""
+        return self._new(choice("Response", "To be increased or decreased", _DIRECTIONS))
+
+    def _new(self, field: Any) -> Any:
+        field.observe(lambda _: self._callback(), "value")
+        self._made.append(field)
+        self.children = (*self._made,)
+        return field
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back when any setting has changed."""
+        self._callback = callback
 
     def show_model(self, model: RetinaModel, data_key: str | None = None) -> None:
         """Offer the cell types and the layers of a model."""
-        self._model = model
-        self._layers: Layers | None = None  # asked for when somebody wants one
-        self.show_session(data_key)
+        self._model, self._session = model, data_key
+        self._offered: set[str] = set()  # objectives whose lists are those of this session
         self._fit()
 
     def show_session(self, data_key: str | None) -> None:
         """Offer the cell types of a session."""
-        types = self._model.cell_types(data_key)
-        options = [(f"{name} · {len(found)}", name) for name, found in types.items()]
-        if list(self.type.options) != options:
-            self.type.options = options
+        self._session = data_key
+        self._offered -= {"neurons", "type", "groups"}
+        self._fit()
+
+    def _offer(self, goal: str) -> None:
+        """Fill the lists of an objective, when it is first chosen for a session."""
+        if goal in self._offered:
+            return
+        self._offered.add(goal)
+        types = self._model.cell_types(self._session)
+        if goal == "neurons":
+            self.neurons.value = ", ".join(map(str, next(iter(types.values()), [0])[:3]))
+        elif goal == "type":
+            self.type.options = [(f"{name} · {len(found)}", name) for name, found in types.items()]
             self.type.value = next(iter(types), None)
+        elif goal == "groups":
             self.groups.value = "\n".join([*types][:2])
-            first = next(iter(types.values()), [0])
-            self.neurons.value = ", ".join(map(str, first[:3]))
+        elif goal == "layer":
+            layers = list_layers(self._model)
+            self.layer.options = [
+                (f"{one.name} · {' × '.join(map(str, one.shape))}", one.name) for one in layers
+            ]
+            self.layer.value = next(iter(layers.names), None)
 
     @property
     def is_window_of_response(self) -> bool:
@@ -336,15 +407,9 @@ class GoalSettings(ipw.VBox):
         return groups
 
     def _fit(self) -> None:
-        """Show the settings of the objective that is chosen."""
+        """Show the settings of the objective that is chosen, and no others."""
         goal = self.goal.value
-        if goal == "layer" and self._layers is None:
-            self._layers = list_layers(self._model)
-            self.layer.options = [
-                (f"{one.name} · {' × '.join(map(str, one.shape))}", one.name)
-                for one in self._layers
-            ]
-            self.layer.value = next(iter(self._layers.names), None)
-        mine = self._of_goal.get(goal, ())
-        for field in self.fields[1:]:
+        mine = [getattr(self, name) for name in _FIELDS.get(goal, ())]
+        self._offer(goal)
+        for field in self._made[1:]:
             shown(field, field in mine)

@@ -88,8 +88,12 @@ class OptimizerSettings(Composition):
         self.seed.value = seed
         self.tv_weight.value, self.smooth_ms.value, self.blur.value = tv_weight, smooth_ms, blur
         self.frames.observe(lambda _: self._fit_window(), "value")
-        for field in (self.goal.goal, self.constraints.rms, self.constraints.form):
-            field.observe(lambda _: self._fit(), "value")
+        self._callback: Callable[[], None] = lambda: None
+        for field in self._fields:
+            field.observe(lambda _: self._changed(), "value")
+        self.goal.watch(self._changed)
+        self.constraints.watch(self._changed)
+        self.more.observe(self._unfolded, "selected_index")
         self.show_model(
             model, time_steps=time_steps, window=window, norm=norm, data_key=data_key,
             keep_range=True,
@@ -125,8 +129,14 @@ class OptimizerSettings(Composition):
 
     def watch(self, callback: Callable[[], None]) -> None:
         """Call back when any setting has changed."""
-        for field in self._fields():
-            field.observe(lambda _: callback(), "value")
+        self._callback = callback
+
+    def _changed(self) -> None:
+        self._fit()
+        self._callback()
+
+    def _unfolded(self, _: Any) -> None:
+        self._main_loop.call(self.constraints.build)
 
     def engine_settings(self) -> dict[str, Any]:
         """Return the settings as `neuron_steps` takes them.
@@ -143,7 +153,7 @@ class OptimizerSettings(Composition):
             else None,
             SpatialBlur(self.blur.value / pixel) if self.blur.value > 0 else None,
         ]
-        constraints = self.constraints.engine_settings()
+        constraints, free = self.constraints.engine_settings(), self.constraints.is_free
         return {
             "seed": self.seed.value,
             "direction": self.goal.direction_of(),
@@ -154,7 +164,7 @@ class OptimizerSettings(Composition):
             "regularizer": TotalVariationRegularizer(self.tv_weight.value)
             if self.tv_weight.value > 0
             else None,
-            "postprocessor": [one for one in smoothers if one is not None] or None,
+            "postprocessor": [one for one in smoothers if one is not None and free] or None,
             **constraints,
         }
 
@@ -174,21 +184,20 @@ class OptimizerSettings(Composition):
     def in_words(self, planned: Planned) -> dict[str, str]:
         """Return every setting that counts, by its name, to be compared with those of a run."""
         said = {"Model": self._model.name, "Objective": planned.objective}
-        own = (*self.goal.fields, self.goal)
-        for field in self._fields():
-            hidden = field.layout.display == "none" or getattr(field, "disabled", False)
-            if field in own or hidden:
+        for field in self._fields:
+            if field.disabled:
                 continue
-            value = getattr(field, "label", None) or field.value
+            value = field.value
             if isinstance(value, tuple):
                 value = " to ".join(map(str, value))
-            text = f"{value:g}" if isinstance(value, float) else str(value)
-            said[field.description] = text or getattr(field, "placeholder", "")
-        return said
+            name = field.description
+            said[name] = f"{value:g}" if isinstance(value, float) else str(value)
+        return said | self.constraints.in_words()
 
+    @property
     def _fields(self) -> tuple[Any, ...]:
+        """The fields that are always there, but for the objective."""
         return (
-            *self.goal.fields,
             self.window,
             self.frames,
             self.max_iterations,
@@ -198,16 +207,16 @@ class OptimizerSettings(Composition):
             self.smooth_ms,
             self.blur,
             self.seeds,
-            *self.constraints.fields,
         )
 
     def _fit(self) -> None:
         """Enable what counts beside what is chosen."""
-        free = self.constraints.form.value == "any"
+        free = self.constraints.is_free
         self.window.disabled = not self.goal.is_window_of_response
-        self.norm.disabled = bool(self.constraints.rms.value.strip())
-        for field in (self.smooth_ms, self.blur, self.constraints.filter):
+        self.norm.disabled = self.constraints.holds_rms
+        for field in (self.smooth_ms, self.blur):
             field.disabled = not free
+        self.constraints.filter_disabled(not free)
         self.seeds.disabled = self.goal.goal.value == "diverse"
 
     def _fit_window(self) -> None:
