@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import ipywidgets as ipw
 import traitlets
 
 from openretina_widgets.errors import check_positive
+from openretina_widgets.export import save
 from openretina_widgets.export.results import Results
 from openretina_widgets.insilico.compute import cores, live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.history import (
@@ -48,6 +51,7 @@ _HINT = "Choose a neuron and press Optimise."
 _WHOLE_EVERY = 0.3
 _WHOLE_EVERY_FEW_CORES = 1.0
 _FEW_CORES = 4
+_OF_ONE_RUN = (".png", ".svg", ".gif", ".mp4", ".npz")
 
 
 class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
@@ -297,6 +301,41 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         if kept is None or kept.result is None or kept.result is result:
             return result
         return {"before": kept.result, "after": result}  # type: ignore[dict-item]
+
+    def export(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
+    ) -> Path:
+        """Save what is shown, in the format that the suffix of the path names.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.ipynb``, ``.html`` or ``.zip``, which take a run that was kept as well, or
+            in ``.png``, ``.svg``, ``.gif``, ``.mp4`` or ``.npz``, which take the newest run: a
+            picture and a movie show the stimulus that is chosen in the widget.
+        overwrite
+            Whether a file that is there may be replaced.
+        **settings
+            See `openretina_widgets.export.save`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no result yet.
+        TypeError, ValueError, OSError, ImportError
+            If it cannot be written; the message says why.
+        """
+        suffix = Path(path).suffix.lower()
+        if self.result is None or suffix not in _OF_ONE_RUN:
+            return super().export(path, overwrite=overwrite, **settings)
+        if suffix != ".npz":
+            settings = {"element": self._view.element, **settings}
+        return save(self.result, path, overwrite=overwrite, **settings)
 
     def close(self) -> None:
         """End the run and close the widget with all that belongs to it."""

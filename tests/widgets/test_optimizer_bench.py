@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from openretina_widgets import RetinaModel, StimulusOptimizer
+from openretina_widgets import RetinaLab, RetinaModel, StimulusOptimizer
+from openretina_widgets.export import to_image
 from openretina_widgets.insilico.stimulus_optimization import (
     GaborSinusoid,
     GradientBlur,
@@ -167,7 +168,31 @@ def test_before_and_after_are_saved_together(small_model: RetinaModel, tmp_path)
     page = optimizer.export(tmp_path / "both.html").read_text(encoding="utf-8")
     assert "before" in page
     assert "after" in page
+    assert optimizer.export(tmp_path / "newest.npz").stat().st_size > 0
     optimizer.close()
+
+
+def test_a_picture_shows_the_chosen_stimulus(small_model: RetinaModel, tmp_path) -> None:
+    optimizer = StimulusOptimizer(small_model, neuron=1, time_steps=9, max_iterations=3, seeds=2)
+    result = ended(optimizer)
+    optimizer.keep_as_before()
+    optimizer._view.which.value = 1
+    shown = optimizer.export(tmp_path / "shown.png").read_bytes()
+    to_image(result, tmp_path / "one.png", element=1)
+    to_image(result, tmp_path / "none.png", element=0)
+    assert shown == (tmp_path / "one.png").read_bytes()
+    assert shown != (tmp_path / "none.png").read_bytes()
+    optimizer.close()
+
+
+def test_a_lab_saves_both_runs(small_model: RetinaModel) -> None:
+    lab = RetinaLab(small_model, neuron=1, time_steps=9, max_iterations=3)
+    ended(lab.optimizer)
+    lab.optimizer.keep_as_before()
+    assert [*lab.exported] == ["Best stimulus"]
+    ended(lab.optimizer)
+    assert [*lab.exported] == ["Best stimulus, before", "Best stimulus, after"]
+    lab.close()
 
 
 # Objectives ----------------------------------------------------------------------------------
