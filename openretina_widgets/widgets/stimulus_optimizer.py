@@ -366,16 +366,20 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         labels = [""] if planned is None else planned.labels()
         self._shown_run = replace(self._shown_run, result=result)
         self._view.finish(result, labels)
-        element = self._view.element
+        self._comparison.keep.disabled = False
+        self._tell_end(result, job)
+
+    def _tell_end(self, result: OptimizationResult, job: Job[Picture, OptimizationResult]) -> None:
+        """Say why the run has ended, and what is shown of it."""
+        element, planned = self._view.element, self._planned
         best, end = int(result.best_iteration[element]), int(result.iterations[element])
         score, norm = float(result.score[element]), float(result.norm[element])
-        subject = "" if planned is None else planned.of(element)
-        self._comparison.keep.disabled = False
+        subject = "a stimulus" if planned is None else planned.of(element)
         last = int(result.iterations.max())
         self._status.tell(
             "finished",
-            f"Ended: {result.stop_reason}. Shown is {subject}, "
-            f"of iteration {best} of {end}: score {score:.4g}, norm {norm:.4g}.",
+            f"Ended: {result.stop_reason}. Shown is {subject}, of iteration {best} of {end}: score "
+            f"{_figure(score)}, norm {norm:.4g}.",
             progress=last / self._last_iteration if job.reason else 1.0,
             figures=self._figures(last, score),
         )
@@ -397,7 +401,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             left = (last - iteration) / rate
         return [
             ("iteration", f"{iteration} of {last}"),
-            ("score (a.u.)", "–" if math.isnan(score) else f"{score:.4g}"),
+            ("score (a.u.)", _figure(score)),
             ("rate", f"{rate:.1f} /s" if rate > 0 else "–"),
             ("elapsed", as_time(job.elapsed if job is not None else 0.0)),
             ("remaining, at most", as_time(left)),
@@ -425,6 +429,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         planned = self._planned
         subject = "" if planned is None else planned.of(element)
         self._shown_run = replace(self._shown_run, element=element, subject=subject)
+        job, result = self.job, self._shown_run.result
+        if result is not None and job is not None and job.done():
+            self._said = None
+            self._tell_end(result, job)
 
     def _drawn(self, picture: Picture) -> None:
         self._comparison.show(self._shown_run, picture)
@@ -482,6 +490,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     def _session_changed(self, _: Any) -> None:
         if self.picker.model is self._settings.model:
             self._settings.goal.show_session(self.picker.data_key)
+            self._check()
 
     def _show_model(self, model: RetinaModel) -> None:
         self._shown_run = ShownRun()
@@ -493,3 +502,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._view = OptimizerView(model, chosen=self._element_chosen, drawn=self._drawn)
         self._display.children = (self._view, self._comparison)
         self._clear()
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4g}".replace("-", "−")

@@ -17,12 +17,56 @@ from openretina_widgets.insilico.stimulus_optimization import (
     Jitter,
     LowFrequencies,
 )
+from openretina_widgets.widgets.settings_fields import (
+    limits_as_text,
+    limits_in,
+    neurons_in,
+    numbers_in,
+)
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def ended(optimizer: StimulusOptimizer):
     return optimizer.start().result(timeout=120)
+
+
+# What is typed -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("", None), ("0.3", 0.3), ("0.3, −1", [0.3, -1.0]), ("1 2", [1.0, 2.0])],
+)
+def test_numbers_are_read(text: str, values: object) -> None:
+    assert numbers_in(text, "x") == values
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("", None),
+        ("-1 to 1", ((-1.0, 1.0),) * 2),
+        ("−1 to 1; 0 to 2", ((-1.0, 1.0), (0.0, 2.0))),
+        ("to 3", ((None, 3.0),) * 2),
+    ],
+)
+def test_limits_are_read_and_written(text: str, limits: object) -> None:
+    assert limits_in(text, 2, "x") == limits
+    assert limits_in(limits_as_text(limits), 2, "x") == limits  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["1", "1 to 2 to 3", "a to b", "0 to 1; 0 to 1; 0 to 1"])
+def test_limits_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Range: expected"):
+        limits_in(text, 2, "Range")
+
+
+def test_neurons_are_read() -> None:
+    assert neurons_in("3, 7, 9-12", "x") == [3, 7, 9, 10, 11, 12]
+    for text in ("", "x", "3 4", "-1"):
+        with pytest.raises(ValueError, match="Neurons: expected"):
+            neurons_in(text, "Neurons")
 
 
 # Looking back --------------------------------------------------------------------------------
@@ -113,6 +157,7 @@ def test_several_seeds_are_overlaid_and_compared(small_model: RetinaModel) -> No
     assert f"seed {4 + best}, of iteration" in optimizer._status.message
     view.which.value = other = (best + 1) % 3
     assert np.array_equal(view.player.stimulus, result.stimulus[other].numpy())
+    assert f"seed {4 + other}, of iteration" in optimizer._status.message
     optimizer._settings.seeds.value = 1
     ended(optimizer)
     assert view.seeds.layout.display == "none"
