@@ -51,7 +51,7 @@ class SeedsPanel(Composition):
         if self._said is None or self.chart is None:
             self._said = ipw.HTML(layout=ipw.Layout(width="auto", min_height="60px"))
             self.chart = Chart(
-                "Course in the middle, mean ± SD of the seeds",
+                "Course where it varies most, mean ± SD of the seeds",
                 x_label="time (s)",
                 y_label="model units",
                 colours=[channel_colour(name) for name in self._model.channels],

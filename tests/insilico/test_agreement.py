@@ -20,8 +20,14 @@ def result():
     )
 
 
-def known(result, stimuli, scores):
-    return replace(result, stimulus=torch.as_tensor(stimuli).float(), score=torch.tensor(scores))
+def known(result, stimuli, scores, reason="no improvement in 30 iterations"):
+    reasons = (reason,) * len(scores)
+    return replace(
+        result,
+        stimulus=torch.as_tensor(stimuli).float(),
+        score=torch.tensor(scores),
+        stop_reasons=reasons,
+    )
 
 
 def test_correlations_courses_and_place_of_known_stimuli(result):
@@ -47,6 +53,8 @@ def test_words_tell_one_optimum_from_several(result):
     apart = agreement_of(known(result, far, [6.0, 12.2, 12.3])).in_words
     assert "different optima" in apart
     assert "51 %" in apart
+    early = agreement_of(known(result, far, [6.0, 12.2, 12.3], "9 iterations done")).in_words
+    assert "run longer" in early
 
 
 def test_a_score_that_is_not_finite_is_not_determined(result):

@@ -30,6 +30,8 @@ class Agreement:
     mean, spread
         ``(channel, time)``: mean and standard deviation (n − 1) over the stimuli of the course at
         that pixel, in the unit of the stimulus.
+    settled
+        Whether every run ended on a plateau, and not at its last allowed iteration.
     """
 
     scores: np.ndarray
@@ -37,6 +39,7 @@ class Agreement:
     pixel: tuple[int, int]
     mean: np.ndarray
     spread: np.ndarray
+    settled: bool = True
 
     @property
     def in_words(self) -> str:
@@ -64,6 +67,11 @@ class Agreement:
                 f"{words} They end in one optimum, as far as {n} seeds can tell: the part of a "
                 f"stimulus that they leave open holds at most {100 * (1 - least**2):.2g} % of its "
                 "variance."
+            )
+        if not self.settled:
+            return (
+                f"{words} Not all of them ended on a plateau: let them run longer before you "
+                "conclude that they disagree."
             )
         if apart <= SAME_SCORE:
             return (
@@ -110,6 +118,7 @@ def agreement_of(result: OptimizationResult, elements: Sequence[int] | None = No
         pixel=(int(row), int(column)),
         mean=courses.mean(axis=0),
         spread=courses.std(axis=0, ddof=1),
+        settled=all("no improvement" in result.stop_reasons[row] for row in rows),
     )
 
 
