@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
+    from openretina_widgets.insilico.stimulus_optimization.together import optimize_together
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
     from openretina_widgets.insilico.tuning_analyses.response_gradient import response_gradient
@@ -95,6 +96,7 @@ _HOME = {
     "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "optimize_population": "insilico.stimulus_optimization.population",
+    "optimize_together": "insilico.stimulus_optimization.together",
     "PopulationResult": "insilico.stimulus_optimization.population_result",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "response_gradient": "insilico.tuning_analyses.response_gradient",
@@ -144,6 +146,7 @@ __all__ = [
     "optimize_layer",
     "optimize_neurons",
     "optimize_population",
+    "optimize_together",
     "receptive_fields",
     "response_gradient",
     "selectivity_table",

@@ -39,9 +39,13 @@ _ROUND_NUMBERS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 def channel_colour(name: str) -> str:
-    """CSS colour of a channel, by its name (case does not matter); grey for an unknown one."""
+    """CSS colour of a channel, by its name (case does not matter); grey for an unknown one.
+
+    Of several words, such as "before, green", the last one counts.
+    """
     known = {key.lower(): colour for key, colour in CHANNEL_COLOURS.items()}
-    return known.get(name.lower(), CHANNEL_COLOURS["luminance"])
+    words = name.lower().split() or [""]
+    return known.get(name.lower(), known.get(words[-1], CHANNEL_COLOURS["luminance"]))
 
 
 def round_up(value: float) -> float:

@@ -48,6 +48,8 @@ _SEEDED = (
     "LayerObjective",
     "SparseObjective",
     "DiverseObjective",
+    "TogetherObjective",
+    "OwnObjective",
 )
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
 _FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
@@ -82,7 +84,7 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
     return Recipe(
         code,
         before=(*imports, *before),
-        needs_array=bool(before),
+        needs_array=bool(before) and not by_seed,
         missing=tuple(missing.said),
         words=tuple(words),
         compare=(
@@ -156,6 +158,7 @@ _KINDS = (
     "AnnealedAdam",
     "NormalizedDescent",
     "OptimizationStopper",
+    "optimize_own",
 )
 
 
@@ -170,7 +173,7 @@ def _from_seeds(
 ) -> tuple[tuple[str, ...], str]:
     """Return the call that started from seeds, which adds the norm and the range at the end."""
     function, arguments = _seeded_arguments(result, most, more, regularizers, optimizer, missing)
-    return (), call(function, model, **arguments)
+    return _own_function(result.settings["objective"], missing), call(function, model, **arguments)
 
 
 def _seeded_arguments(
@@ -216,7 +219,25 @@ def _seeded_arguments(
     post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
     if post:
         arguments["postprocessor"] = post
+    if (precision := result.settings.get("precision", "float32")) != "float32":
+        arguments["precision"] = precision
     return function, arguments
+
+
+def _own_function(objective: dict[str, Any], missing: Missing) -> tuple[str, ...]:
+    """Return the code of a function that was the objective."""
+    if objective["type"] != "OwnObjective":
+        return ()
+    source = objective["function"]
+    if f"def {objective['name']}(" in source:
+        return (f"\n\n{source}\n",)
+    missing(
+        f"the objective {objective['name']!r} is not of openretina_widgets, and its code uses more "
+        "than modules, or cannot be read",
+        "write it into the notebook in the place that says so, or as a function that stands on its "
+        "own",
+    )
+    return ()
 
 
 def _held(bounds: dict[str, Any]) -> dict[str, Any]:
@@ -307,6 +328,11 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
             "place": objective["place"],
         }
         return "orw.optimize_layer", inner, seeds
+    if objective["type"] == "OwnObjective":
+        return "optimize_own", {"objective": Code(objective["name"])}, list(result.seeds)
+    if objective["type"] == "TogetherObjective":
+        several = {"neurons": objective["neurons"], "direction": _direction(objective)}
+        return "orw.optimize_together", several, list(result.seeds)
     neurons, seeds = _each_and_seeds([one[0] for one in result.neurons], list(result.seeds))
     if objective["type"] == "SparseObjective":
         low = {"neurons": neurons, "others": objective["others"], "weight": objective["weight"]}

@@ -12,6 +12,7 @@ import numpy as np
 from openretina_widgets.drawing.ticks import round_ticks, thin
 from openretina_widgets.widgets.composition import Composition
 
+_INK = "var(--jp-ui-font-color1, #333)"
 _MARGIN = {"top": 8, "bottom": 46, "left": 86, "right": 14}
 
 
@@ -28,6 +29,8 @@ class Chart(Composition):
         Name of each line, for the legend; none for a single line.
     height
         Height of the plot in CSS pixels.
+    bands
+        Whether each line may have a band about it.
     layout
         Layout of the whole.
     """
@@ -38,9 +41,10 @@ class Chart(Composition):
         *,
         x_label: str,
         y_label: str,
-        colours: Sequence[str] = ("var(--jp-ui-font-color1, #333)",),
+        colours: Sequence[str] = (_INK,),
         names: Sequence[str] = (),
         height: int = 210,
+        bands: bool = False,
         layout: ipw.Layout | None = None,
     ) -> None:
         self.x_scale, self.y_scale = bqplot.LinearScale(), bqplot.LinearScale()
@@ -68,6 +72,31 @@ class Chart(Composition):
             stroke_width=0,
             opacities=[0.0],
         )
+        faint = {"x": [], "y": [], "stroke_width": 1, "labels": [""]}
+        # Curves beside the one that counts, as one mark: their number differs from run to run.
+        self._others = bqplot.Lines(
+            scales={"x": self.x_scale, "y": self.y_scale},
+            colors=[_INK],
+            opacities=[0.4],
+            **faint,
+        )
+        self._bands = [
+            bqplot.Lines(
+                scales={"x": self.x_scale, "y": self.y_scale},
+                colors=[colour],
+                fill="between",
+                fill_colors=[colour],
+                fill_opacities=[0.2],
+                opacities=[0.0],
+                **faint,
+            )
+            for colour in (colours if bands else ())
+        ]
+        self._cursor = bqplot.Lines(
+            scales={"x": self.x_scale, "y": self._shade_scale},
+            colors=["var(--jp-brand-color1, #2196f3)"],
+            **(faint | {"stroke_width": 2}),
+        )
         self._y_axis = bqplot.Axis(
             scale=self.y_scale,
             side="left",
@@ -79,7 +108,7 @@ class Chart(Composition):
             scale=self.x_scale, label=x_label, label_offset="34px", grid_lines="none"
         )
         self._figure = bqplot.Figure(
-            marks=[self._shade, *self._lines],
+            marks=[self._shade, *self._bands, self._others, *self._lines, self._cursor],
             axes=[self._x_axis, self._y_axis],
             animation_duration=0,
             padding_x=0.0,
@@ -91,13 +120,43 @@ class Chart(Composition):
         super().__init__((heading, self._figure), **({"layout": layout} if layout else {}))
         self.add_class("orw-chart")
 
-    def draw(self, x: np.ndarray, *lines: np.ndarray) -> None:
-        """Draw every line over `x`; long ones are thinned without losing peaks."""
-        self._fit(np.concatenate(lines))
+    def draw(
+        self, x: np.ndarray, *lines: np.ndarray, others: Sequence[np.ndarray] | np.ndarray = ()
+    ) -> None:
+        """Draw every line over `x`; long ones are thinned without losing peaks.
+
+        `others` are drawn faintly over the same `x`, behind them.
+        """
+        self._fit(np.concatenate([*lines, *others]))
         for mark, y in zip(self._lines, lines, strict=True):
-            thin_x, thin_y = thin(x, y)
-            with mark.hold_sync():
-                mark.x, mark.y = thin_x.astype(np.float32), thin_y.astype(np.float32)
+            _put(mark, *thin(x, y))
+        if len(others):
+            keep = thin(x, np.max(others, axis=0))[0]
+            kept = np.isin(x, keep)
+            _put(self._others, keep, np.stack([one[kept] for one in others]))
+        elif len(self._others.x):
+            _put(self._others, np.empty(0), np.empty(0))
+
+    def draw_apart(self, *lines: tuple[np.ndarray, np.ndarray]) -> None:
+        """Draw lines that have an x of their own each."""
+        self._fit(np.concatenate([y for _, y in lines]))
+        for mark, (x, y) in zip(self._lines, lines, strict=True):
+            _put(mark, *thin(x, y))
+
+    def draw_bands(self, x: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> None:
+        """Draw a line for each row of `mean`, and a band of `spread` to both sides."""
+        low, high = mean - spread, mean + spread
+        self._fit(np.concatenate([low.ravel(), high.ravel()]))
+        for line, band, y, *ends in zip(self._lines, self._bands, mean, low, high, strict=True):
+            _put(line, x, y)
+            _put(band, x, np.stack(ends))
+
+    def mark(self, x: float | None) -> None:
+        """Put the cursor at a place of the x axis, or take it away."""
+        at = [] if x is None else [float(x), float(x)]
+        if list(self._cursor.x) != at:
+            with self._cursor.hold_sync():
+                self._cursor.x, self._cursor.y = at, [0.0, 1.0][: len(at)]
 
     def shade(self, start: float, stop: float) -> None:
         """Shade the background between two places of the x axis."""
@@ -121,10 +180,16 @@ class Chart(Composition):
 
     def clear(self) -> None:
         """Take all lines away; the axes stay."""
-        for mark in self._lines:
+        for mark in (*self._lines, *self._bands, self._others):
             with mark.hold_sync():
                 mark.x, mark.y = [], []
+        self.mark(None)
         self._fit(np.empty(0))
+
+
+def _put(mark: bqplot.Lines, x: np.ndarray, y: np.ndarray) -> None:
+    with mark.hold_sync():
+        mark.x, mark.y = x.astype(np.float32), y.astype(np.float32)
 
 
 def _set_ticks(axis: bqplot.Axis, ticks: list[float]) -> None:

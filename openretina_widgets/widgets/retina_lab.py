@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -127,7 +128,12 @@ class RetinaLab(Exportable, Composition):
             widget = self._built.get(tab.name)
             if isinstance(widget, Exportable):
                 with contextlib.suppress(RuntimeError):  # it has none yet
-                    found[tab.title] = widget.exported
+                    saved = widget.exported
+                    several = saved if isinstance(saved, Mapping) else {"": saved}
+                    found |= {
+                        f"{tab.title}, {name}" if name else tab.title: one
+                        for name, one in several.items()
+                    }
         if not found:
             raise RuntimeError("there is no result to save yet; run an experiment in a tab first")
         return found

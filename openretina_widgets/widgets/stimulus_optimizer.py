@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import ipywidgets as ipw
 import traitlets
 
+from openretina_widgets.errors import check_positive
+from openretina_widgets.export import save
+from openretina_widgets.export.results import Results
 from openretina_widgets.insilico.compute import cores, live_threads, torch_threads
-from openretina_widgets.insilico.stimulus_optimization.neurons import Direction, neuron_steps
-from openretina_widgets.insilico.stimulus_optimization.objective import Window
-from openretina_widgets.insilico.stimulus_optimization.picture import (
-    Picture,
-    PicturesOfRun,
-    picture_of_result,
+from openretina_widgets.insilico.stimulus_optimization.history import (
+    BUDGET_MB,
+    RunHistory,
+    recorded,
 )
+from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
+from openretina_widgets.insilico.stimulus_optimization.neurons import Direction
+from openretina_widgets.insilico.stimulus_optimization.objective import Window
+from openretina_widgets.insilico.stimulus_optimization.parametrization import Parametrization
+from openretina_widgets.insilico.stimulus_optimization.picture import Picture, PicturesOfRun
+from openretina_widgets.insilico.stimulus_optimization.preconditioning import GradientFilter
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.jobs import Job
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
-from openretina_widgets.widgets.optimizer_parts import OptimizerSettings, OptimizerView, RunButtons
+from openretina_widgets.widgets.optimizer_goals import Objective, Planned
+from openretina_widgets.widgets.optimizer_parts import RunButtons
+from openretina_widgets.widgets.optimizer_settings import OptimizerSettings
+from openretina_widgets.widgets.optimizer_view import OptimizerView
+from openretina_widgets.widgets.run_comparison import RunComparison, ShownRun
 from openretina_widgets.widgets.run_panel import RunPanel
 from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Following, Selection, selection_for
@@ -37,6 +51,7 @@ _HINT = "Choose a neuron and press Optimise."
 _WHOLE_EVERY = 0.3
 _WHOLE_EVERY_FEW_CORES = 1.0
 _FEW_CORES = 4
+_OF_ONE_RUN = (".png", ".svg", ".gif", ".mp4", ".npz")
 
 
 class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
@@ -55,6 +70,16 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         Neuron and session chosen at first; not together with `selection`, which has them.
     seed, direction, time_steps, window, max_iterations, patience, norm, stimulus_range
         Start values of the settings; see `neuron_steps`.
+    objective
+        What is sought instead: ``"neurons"``, ``"type"``, ``"groups"``, ``"diverse"``,
+        ``"sparse"`` or ``"layer"``, whose own settings are in the widget; or a function that gives
+        one number. A function whose first parameter is called ``response`` gets the response in
+        the window, ``(time, neuron)``; any other gets one stimulus, ``(1, channel, time, height,
+        width)``. An objective with ``forward(stimulus)`` does as well.
+    seeds
+        Number of seeds, from `seed` on, that run at once.
+    rms, mean_luminance, jitter, precondition, parametrization
+        Start values of the folded settings; see `neuron_steps`.
     tv_weight
         Weight of the total-variation penalty.
     smooth_ms, blur
@@ -62,6 +87,9 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         pixels where the pixel size is not known), applied after each step; 0 for none.
     picture_rate
         Most pictures a second.
+    history_mb
+        Most megabytes of stimuli that are kept of a run, to be looked at again; a long run keeps
+        fewer of them.
     threads
         Torch threads of the run on a CPU. ``"auto"`` takes one fewer than the machine has cores,
         since the browser needs one too; None leaves torch as it is. The kernel's own threads, and
@@ -95,7 +123,9 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         selection: Selection | None = None,
         neuron: int | None = None,
         data_key: str | None = None,
+        objective: Objective | None = None,
         seed: int = 0,
+        seeds: int = 1,
         direction: Direction = "increase",
         time_steps: int | None = None,
         window: Window | None = None,
@@ -103,9 +133,15 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         patience: int | None = 30,
         norm: float | None = None,
         stimulus_range: Sequence[tuple[float, float]] | None = None,
+        rms: float | Sequence[float] | None = None,
+        mean_luminance: float | Sequence[float] | None = None,
+        jitter: Jitter | None = None,
+        precondition: GradientFilter | None = None,
+        parametrization: Parametrization | None = None,
         tv_weight: float = 0.0,
         smooth_ms: float = 0.0,
         blur: float = 0.0,
+        history_mb: float = BUDGET_MB,
         picture_rate: float = 10.0,
         threads: int | Literal["auto"] | None = "auto",
     ) -> None:
@@ -113,22 +149,35 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             model, selection=selection, neuron=neuron, data_key=data_key
         )
         face = chosen.model
-        self._range = stimulus_range
         self._patience = patience
         self._picture_rate = picture_rate
         self._threads: int | None = live_threads() if threads == "auto" else threads
         self._settings = OptimizerSettings(
             face,
+            objective=objective,
             time_steps=time_steps,
             window=window,
             seed=seed,
+            seeds=seeds,
             direction=direction,
             max_iterations=max_iterations,
             norm=norm,
             tv_weight=tv_weight,
             smooth_ms=smooth_ms,
             blur=blur,
+            data_key=chosen.data_key,
+            stimulus_range=stimulus_range,
+            rms=rms,
+            mean_luminance=mean_luminance,
+            jitter=jitter,
+            precondition=precondition,
+            parametrization=parametrization,
         )
+        self._history_mb = check_positive(history_mb, "history_mb")
+        self._planned: Planned | None = None  # of the run that is shown
+        self._shown_run = ShownRun()
+        self._pictures: PicturesOfRun | None = None
+        self._said: tuple[Any, str] | None = None  # before what is typed was refused
         self.picker = NeuronPicker(face, neuron=chosen.neuron, data_key=chosen.data_key)
         self._status = RunStatus()
         self._buttons = RunButtons()
@@ -150,6 +199,8 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self.model = face
         self._show_model(face)
         self.picker.observe(self._lead, ["neuron", "data_key"])
+        self.picker.observe(self._session_changed, "data_key")
+        self._settings.watch(lambda: self._main_loop.call(self._check))
         self._following = Following(chosen, self._follow)
 
     # In code ---------------------------------------------------------------------------------
@@ -178,28 +229,26 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             If the settings do not fit; the message is shown in the widget as well.
         """
         self._end_job()
-        settings = self._settings.engine_settings()
-        self._last_iteration = settings["max_iterations"]
+        self._said = None
+        self._last_iteration = self._settings.max_iterations.value
         try:
-            steps = neuron_steps(
-                self.model,
-                self.picker.neuron,
-                data_key=self.picker.data_key,
-                stimulus_range=self._range,
-                patience=self._patience,
-                **settings,
-            )
+            planned = self._settings.planned(self.picker, self._patience)
         except (TypeError, ValueError) as error:
             self._fail(error)
             raise
-        self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
+        self._planned = planned
+        self._shown_run = ShownRun(
+            self._settings.in_words(planned), planned.lag, planned.of(0), None, 0
+        )
+        history = RunHistory(self._history_mb)
+        self._prepare(planned, history)
         player = self.player
-        self._running = self.picker.chosen.label
+        self._pictures = PicturesOfRun(
+            _WHOLE_EVERY_FEW_CORES if cores() <= _FEW_CORES else _WHOLE_EVERY, history=history
+        )
         self.job = job = Job(
-            lambda: steps,
-            snapshot=PicturesOfRun(
-                _WHOLE_EVERY_FEW_CORES if cores() <= _FEW_CORES else _WHOLE_EVERY
-            ),
+            lambda: recorded(planned.steps, history),
+            snapshot=self._pictures,
             on_update=self._show,
             on_done=self._ended,
             ready=lambda: player.ready,
@@ -207,9 +256,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             name="optimise a stimulus",
             context=partial(torch_threads, self._threads),
         )
-        self._doing = self._in_words()
+        self._doing = self._in_words(planned)
         self._status.tell("running", self._doing, progress=0.0, figures=self._figures(0))
         self._buttons.show("paused" if paused else "running")
+        self._comparison.keep.disabled = True
         return job.start(paused=paused)
 
     def reset(self) -> None:
@@ -219,12 +269,73 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
 
     def _clear(self) -> None:
         self._end_job()
-        self.job = None
-        settings = self._settings.engine_settings()
-        self._last_iteration = settings["max_iterations"]
-        self._view.prepare(settings["time_steps"], settings["window"], self._last_iteration)
+        self.job = self._planned = self._pictures = self._said = None
+        self._last_iteration = self._settings.max_iterations.value
+        self._prepare(None, None)
+        self._comparison.keep.disabled = True
         self._buttons.show("idle")
         self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0))
+
+    def keep_as_before(self) -> None:
+        """Keep the run that has ended, to be shown beside the next one.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none.
+        """
+        if self._shown_run.result is None:
+            raise RuntimeError("there is no result to keep yet; run the experiment first")
+        self._comparison.keep_run(self._shown_run)
+
+    @property
+    def exported(self) -> Results:
+        """What is saved: the result; beside it the one that was kept, as ``before``.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none yet.
+        """
+        result, kept = super().exported, self._comparison.before
+        if kept is None or kept.result is None or kept.result is result:
+            return result
+        return {"before": kept.result, "after": result}  # type: ignore[dict-item]
+
+    def export(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
+    ) -> Path:
+        """Save what is shown, in the format that the suffix of the path names.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.ipynb``, ``.html`` or ``.zip``, which take a run that was kept as well, or
+            in ``.png``, ``.svg``, ``.gif``, ``.mp4`` or ``.npz``, which take the newest run: a
+            picture and a movie show the stimulus that is chosen in the widget.
+        overwrite
+            Whether a file that is there may be replaced.
+        **settings
+            See `openretina_widgets.export.save`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no result yet.
+        TypeError, ValueError, OSError, ImportError
+            If it cannot be written; the message says why.
+        """
+        suffix = Path(path).suffix.lower()
+        if self.result is None or suffix not in _OF_ONE_RUN:
+            return super().export(path, overwrite=overwrite, **settings)
+        if suffix != ".npz":
+            settings = {"element": self._view.element, **settings}
+        return save(self.result, path, overwrite=overwrite, **settings)
 
     def close(self) -> None:
         """End the run and close the widget with all that belongs to it."""
@@ -251,23 +362,34 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self, result: OptimizationResult, job: Job[Picture, OptimizationResult]
     ) -> None:
         self.result = result
-        best, end = int(result.best_iteration[0]), int(result.iterations[0])
-        score, norm = float(result.score[0]), float(result.norm[0])
-        self._view.finish(picture_of_result(result))
+        planned = self._planned
+        labels = [""] if planned is None else planned.labels()
+        self._shown_run = replace(self._shown_run, result=result)
+        self._view.finish(result, labels)
+        self._comparison.keep.disabled = False
+        self._tell_end(result, job)
+
+    def _tell_end(self, result: OptimizationResult, job: Job[Picture, OptimizationResult]) -> None:
+        """Say why the run has ended, and what is shown of it."""
+        element, planned = self._view.element, self._planned
+        best, end = int(result.best_iteration[element]), int(result.iterations[element])
+        score, norm = float(result.score[element]), float(result.norm[element])
+        subject = "a stimulus" if planned is None else planned.of(element)
+        last = int(result.iterations.max())
         self._status.tell(
             "finished",
-            f"Ended: {result.stop_reason}. Shown is the best stimulus of neuron {self._running}, "
-            f"of iteration {best} of {end}: score {score:.4g}, norm {norm:.4g}.",
-            progress=end / self._last_iteration if job.reason else 1.0,
-            figures=self._figures(end, score),
+            f"Ended: {result.stop_reason}. Shown is {subject}, of iteration {best} of {end}: score "
+            f"{_figure(score)}, norm {norm:.4g}.",
+            progress=last / self._last_iteration if job.reason else 1.0,
+            figures=self._figures(last, score),
         )
 
-    def _in_words(self) -> str:
-        verb = "Increasing" if self._settings.direction.value == "increase" else "Decreasing"
+    def _in_words(self, planned: Planned) -> str:
         threads = ""
         if self._threads is not None and self.model.device.type == "cpu":
             threads = f" with {self._threads} torch thread{'s' if self._threads > 1 else ''}"
-        return f"{verb} the response of neuron {self._running} on {self.model.device}{threads}."
+        several = f", {planned.elements} runs at once" if planned.elements > 1 else ""
+        return f"{planned.doing}{several} on {self.model.device}{threads}."
 
     def _figures(self, iteration: int, score: float = math.nan) -> list[tuple[str, str]]:
         job, last = self.job, self._last_iteration
@@ -279,11 +401,58 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             left = (last - iteration) / rate
         return [
             ("iteration", f"{iteration} of {last}"),
-            ("score (a.u.)", "–" if math.isnan(score) else f"{score:.4g}"),
+            ("score (a.u.)", _figure(score)),
             ("rate", f"{rate:.1f} /s" if rate > 0 else "–"),
             ("elapsed", as_time(job.elapsed if job is not None else 0.0)),
             ("remaining, at most", as_time(left)),
         ]
+
+    # What is shown ---------------------------------------------------------------------------
+
+    def _prepare(self, planned: Planned | None, history: RunHistory | None) -> None:
+        """Fix sizes and axes for a run, or for the one to come."""
+        settings = self._settings
+        window = tuple(settings.window.value) if planned is None else planned.window
+        self._view.prepare(
+            settings.frames.value,
+            window,
+            self._last_iteration,
+            lag=None if planned is None else planned.lag,
+            labels=("",) if planned is None else planned.labels(),
+            seeds=1 if planned is None else len(planned.seeds),
+            history=history,
+        )
+
+    def _element_chosen(self, element: int) -> None:
+        if self._pictures is not None:
+            self._pictures.element = element
+        planned = self._planned
+        subject = "" if planned is None else planned.of(element)
+        self._shown_run = replace(self._shown_run, element=element, subject=subject)
+        job, result = self.job, self._shown_run.result
+        if result is not None and job is not None and job.done():
+            self._said = None
+            self._tell_end(result, job)
+
+    def _drawn(self, picture: Picture) -> None:
+        self._comparison.show(self._shown_run, picture)
+
+    def _check(self) -> None:
+        """Say what does not fit as soon as it is set, and not when the run is to begin."""
+        running = self.job is not None and not self.job.done()
+        if running or self.picker.model is not self._settings.model:
+            return  # a run goes on, or another model is about to be shown
+        try:
+            self._settings.planned(self.picker, self._patience).steps.close()
+        except (TypeError, ValueError) as error:
+            if self._said is None:
+                self._said = (self._status.kind, self._status.message)
+            self._fail(error)
+        else:
+            if self._said is not None:
+                kind, words = self._said
+                self._said = None
+                self._status.tell(*(("idle", _HINT) if kind == "failed" else (kind, words)))
 
     # The selection ---------------------------------------------------------------------------
 
@@ -309,16 +478,31 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         if not isinstance(change["old"], RetinaModel):
             return
         self._end_job()
-        self._range = None
         self.picker.show_model(self.model)
-        self._settings.show_model(self.model)
-        old = self._view
+        self._settings.show_model(self.model, data_key=self.picker.data_key)
+        old = (self._view, self._comparison)
         self._show_model(self.model)
-        old.close()
+        for part in old:
+            part.close()
         if self._selection.model is not self.model:
             self._selection.show_model(self.model)
 
+    def _session_changed(self, _: Any) -> None:
+        if self.picker.model is self._settings.model:
+            self._settings.goal.show_session(self.picker.data_key)
+            self._check()
+
     def _show_model(self, model: RetinaModel) -> None:
-        self._view = OptimizerView(model)
-        self._display.children = (self._view,)
+        self._shown_run = ShownRun()
+        self._comparison = RunComparison(model)
+        self._comparison.keep.on_click(
+            lambda _: self._main_loop.call(self._try(self.keep_as_before))
+        )
+        self._comparison.forget.on_click(lambda _: self._main_loop.call(self._comparison.clear))
+        self._view = OptimizerView(model, chosen=self._element_chosen, drawn=self._drawn)
+        self._display.children = (self._view, self._comparison)
         self._clear()
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4g}".replace("-", "−")

@@ -15,6 +15,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     LowFrequencies,
     OptimizationResult,
     Separable,
+    optimize_own,
 )
 
 
@@ -92,4 +93,66 @@ def test_a_diverse_set(trained):
     result = orw.diverse_stimuli(
         trained, [4, 4, 2], count=3, similarity_weight=0.2, seed=6, max_iterations=2
     )
+    assert_made_again(result, trained)
+
+
+def test_several_neurons_together(trained):
+    result = orw.optimize_together(
+        trained, [4, 2, 7], direction="decrease", seed=[3, 4], max_iterations=2
+    )
+    assert_made_again(result, trained)
+
+
+def test_a_function_that_stands_on_its_own(trained):
+    def contrast(response: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(response[:, 3].mean()) - response[:, 5].mean()
+
+    result = optimize_own(
+        trained, contrast, seed=[3, 4], window=(2, 9), max_iterations=2, jitter=Jitter(1)
+    )
+    assert "def contrast(response" in result.settings["objective"]["function"]
+    again = executed(result, trained)
+    assert again.settings["postprocessors"] == result.settings["postprocessors"]
+    assert (again.seeds, again.window) == (result.seeds, result.window)
+    torch.testing.assert_close(again.stimulus, result.stimulus, atol=1e-6, rtol=1e-6)
+
+
+def test_a_function_that_uses_more_is_missing(trained):
+    weight = 2.0
+
+    def heavy(response):
+        return weight * response[:, 3].mean()
+
+    recipe = recipe_of(optimize_own(trained, heavy, max_iterations=1), "model")
+    assert len(recipe.missing) == 1
+    assert "'heavy'" in recipe.missing[0]
+
+
+@pytest.mark.parametrize("goal", ["increase", "neurons", "type", "groups", "diverse", "sparse"])
+def test_what_is_chosen_in_the_widget(trained, goal):
+    optimizer = orw.StimulusOptimizer(
+        trained,
+        neuron=3,
+        objective=goal,
+        seeds=2,
+        rms=0.3,
+        mean_luminance=[0.1, 0.0],
+        jitter=Jitter(1, 1, seed=2),
+        precondition=GradientBlur(0.8),
+        stimulus_range=[(-2.0, 2.0), (-1.0, 1.0)],
+        tv_weight=0.01,
+        smooth_ms=20.0,
+        max_iterations=2,
+    )
+    result = optimizer.start().result(timeout=120)
+    optimizer.close()
+    assert_made_again(result, trained)
+
+
+def test_a_channel_and_a_form_that_are_chosen_in_the_widget(trained):
+    optimizer = orw.StimulusOptimizer(
+        trained, objective="layer", parametrization=LowFrequencies(0.2, 10.0), max_iterations=2
+    )
+    result = optimizer.start().result(timeout=120)
+    optimizer.close()
     assert_made_again(result, trained)

@@ -21,7 +21,7 @@ def retina():
 def test_pictures_are_copies_with_components_every_so_often(retina, monkeypatch):
     clock = itertools.count(100.0, 0.4)
     monkeypatch.setattr(pictures.time, "monotonic", lambda: next(clock))
-    take = pictures.PicturesOfRun(components_every=1.0, row=1)
+    take = pictures.PicturesOfRun(components_every=1.0, element=1)
     steps = neuron_steps(retina, [3, 5], time_steps=25, max_iterations=8)
     taken = [(take(step), step.stimulus[1].clone(), float(step.score[1])) for step in steps]
     assert [p.components is not None for p, _, _ in taken] == [True, False, False] * 3

@@ -45,6 +45,11 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     optimization_steps,
     optimize_stimulus,
 )
+from openretina_widgets.insilico.stimulus_optimization.own_objective import (
+    ObjectiveError,
+    optimize_own,
+    own_objective_steps,
+)
 from openretina_widgets.insilico.stimulus_optimization.parametrization import (
     DifferenceOfGaussians,
     GaborSinusoid,
@@ -78,6 +83,11 @@ from openretina_widgets.insilico.stimulus_optimization.sparse import (
     sparse_steps,
     sparse_stimuli,
 )
+from openretina_widgets.insilico.stimulus_optimization.together import (
+    TogetherObjective,
+    optimize_together,
+    together_steps,
+)
 from openretina_widgets.models.layers import list_layers
 
 __all__ = [
@@ -100,6 +110,7 @@ __all__ = [
     "MeanReducer",
     "NormAndRange",
     "NormalizedDescent",
+    "ObjectiveError",
     "OptimizationResult",
     "OptimizationStopper",
     "PopulationResult",
@@ -112,6 +123,7 @@ __all__ = [
     "SpatialBlur",
     "Step",
     "TemporalLowPass",
+    "TogetherObjective",
     "TotalVariationRegularizer",
     "discriminative_steps",
     "diverse_steps",
@@ -125,10 +137,14 @@ __all__ = [
     "optimize_function",
     "optimize_layer",
     "optimize_neurons",
+    "optimize_own",
     "optimize_population",
     "optimize_stimulus",
+    "optimize_together",
+    "own_objective_steps",
     "population_steps",
     "preconditioned",
     "sparse_steps",
     "sparse_stimuli",
+    "together_steps",
 ]
