@@ -184,13 +184,13 @@ def compare_ways(model: RetinaModel, *, batch: int, seconds: float) -> None:
                     n += 1
             each = 1000 * (time.perf_counter() - start) / n / batch
             conv = layer.conv
-            kernel = conv.size[1] * conv.size[2]
+            kernel = conv.size[1:]
             pairs = size.channels * after.channels
             out = prepared._Size(
                 after.channels, *conv.output_size([size.frames, size.height, size.width])
             )
             if way is None:
-                cost = pairs * out.frames * conv.size[0] * kernel * out.pixels
+                cost = pairs * out.frames * conv.size[0] * kernel[0] * kernel[1] * out.pixels
                 rows.append((each, cost / 1e6, "whole kernels (multiplications)"))
             else:
                 cost, _ = prepared._costs(way, size, out, kernel)

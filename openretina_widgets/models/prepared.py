@@ -25,6 +25,7 @@ from openretina_widgets.models.convolutions import SpaceTimeSeparableConv3d
 from openretina_widgets.models.core import Bias, Core, SimpleCore, size_after
 from openretina_widgets.models.core_readout import CoreReadout
 from openretina_widgets.models.dummy_core import DummyCore
+from openretina_widgets.models.prepared_products import ByChannels, ByRows, linear
 from openretina_widgets.models.readout_factorized import FactorizedReadout
 from openretina_widgets.models.readout_gaussian_mask import GaussianMaskReadout
 from openretina_widgets.models.readout_lnp import LinearNonlinearReadout
@@ -43,6 +44,9 @@ LARGEST = 16 * 2**20
 # order, in multiplications of a large matrix product; forward and backward together. Measured on a
 # CPU by `python -m benchmarks.prepared --ways`: 1.8 – 3.4, 0.9 – 3.5 and 80 – 126.
 _CONVOLUTION_2D, _CONVOLUTION_3D, _MOVED = 2.5, 1.5, 100.0
+_BY_CHANNELS, _BY_ROWS = 1.0, 1.2
+
+_FEW = 1  # stimuli for which a few large products are faster than many small ones
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,8 @@ def _listened_to(part: nn.Module) -> bool:
 
 
 def _tensors(part: object) -> list[torch.Tensor]:
+    if isinstance(part, _Separable):
+        return part.tensors
     return [value for value in vars(part).values() if isinstance(value, torch.Tensor)]
 
 
@@ -236,40 +242,56 @@ class Way:
     ----------
     time_first
         Whether the temporal step comes before the spatial one.
-    dense
-        Whether the spatial step is a matrix product; else it is a 2-D convolution.
+    space
+        ``"matrices"``: the spatial step is a matrix product; ``"convolution"``: a 2-D convolution;
+        ``"pieces"``: both steps are many small matrix products, see `prepared_products`.
     """
 
     time_first: bool
-    dense: bool
+    space: str
 
     @property
     def words(self) -> str:
         """What is done, in words."""
         order = "time then space" if self.time_first else "space then time"
-        return f"{order}, {'matrices' if self.dense else 'matrix and 2-D convolution'}"
+        return f"{order}, {_HOW[self.space]}"
 
+
+_HOW = {
+    "matrices": "matrices",
+    "convolution": "matrix and 2-D convolution",
+    "pieces": "matrices in pieces",
+}
 
 WAYS = (
-    Way(time_first=True, dense=True),
-    Way(time_first=False, dense=True),
-    Way(time_first=False, dense=False),
+    Way(time_first=True, space="matrices"),
+    Way(time_first=False, space="matrices"),
+    Way(time_first=False, space="convolution"),
+    Way(time_first=True, space="pieces"),
+    Way(time_first=False, space="pieces"),
 )
 """Not the temporal step and a 2-D convolution after it: it has many groups of few channels, and is
 never much faster."""
 
 
-def _costs(way: Way, size: _Size, out: _Size, kernel: int) -> tuple[float, int]:
+def _costs(way: Way, size: _Size, out: _Size, kernel: Sequence[int]) -> tuple[float, int]:
     """Return what a way costs a stimulus, in multiplications, and the numbers it holds."""
     pairs = size.channels * out.channels
     frames = out.frames if way.time_first else size.frames  # that are seen by the spatial step
     pixels = size.pixels if way.time_first else out.pixels  # that are seen by the temporal one
-    steps = pairs * out.frames * size.frames * pixels + _MOVED * pairs * frames * pixels
-    if way.dense:
+    steps = pairs * out.frames * size.frames * pixels
+    if way.space == "pieces":
+        window = size.pixels if way.time_first else kernel[0] * size.width
+        spatial = pairs * frames * window * out.pixels
+        columns = out.pixels if way.time_first else out.width
+        share = _BY_CHANNELS if way.time_first else _BY_ROWS
+        return share * (steps + spatial), pairs * window * columns
+    steps += _MOVED * pairs * frames * pixels
+    if way.space == "matrices":
         numbers = pairs * size.pixels * out.pixels
         return steps + frames * numbers, numbers
-    spatial = _CONVOLUTION_2D * pairs * frames * kernel * out.pixels
-    return steps + spatial + _MOVED * pairs * frames * pixels, pairs * kernel
+    spatial = _CONVOLUTION_2D * pairs * frames * kernel[0] * kernel[1] * out.pixels
+    return steps + spatial + _MOVED * pairs * frames * pixels, pairs * kernel[0] * kernel[1]
 
 
 def _separable(
@@ -284,17 +306,31 @@ def _separable(
     """Return the fastest way to compute a layer, None where the layer as it is would be faster."""
     frames, height, width = convolution.output_size([size.frames, size.height, size.width])
     out = _Size(len(scale), frames - cut, height, width)
-    kernel = convolution.size[1] * convolution.size[2]
-    costs = {way: _costs(way, size, out, kernel) for way in WAYS if ways is None or way in ways}
+    kernel = convolution.size[1:]
+    if ways is None:  # many small products suit a CPU, and a few large ones a GPU
+        cpu = scale.device.type == "cpu"
+        ways_here = [way for way in WAYS if cpu or way.space != "pieces"]
+    else:
+        ways_here = list(ways)
+    costs = {way: _costs(way, size, out, kernel) for way in ways_here}
     fitting = {way: cost for way, (cost, numbers) in costs.items() if numbers <= LARGEST}
     if not fitting or out.frames < 1:
         return None, out
     way = min(fitting, key=lambda one: fitting[one])
+    large = [one for one in fitting if one.space != "pieces"]
     pairs = size.channels * out.channels
-    as_it_is = _CONVOLUTION_3D * pairs * frames * convolution.size[0] * kernel * out.pixels
+    taps = convolution.size[0] * kernel[0] * kernel[1]
+    as_it_is = _CONVOLUTION_3D * pairs * frames * taps * out.pixels
     if ways is None and fitting[way] > as_it_is:
         return None, out
-    return _Separable(convolution, way, size, out, scale, shift, alpha, cut), out
+
+    def made(way: Way) -> _Separable:
+        return _Separable(convolution, way, size, out, scale, shift, alpha, cut)
+
+    stage = made(way)
+    if ways is None and large and way not in large:
+        stage.few = made(min(large, key=lambda one: fitting[one]))
+    return stage, out
 
 
 class _Separable:
@@ -320,12 +356,17 @@ class _Separable:
         temporal = temporal[..., before : before + size.frames]  # (out, frame out, in, frame in)
         spatial = convolution.weight_spatial[:, :, 0]  # (out, in, height, width)
         self.shift = shift[:, None, None].contiguous()
+        self.pieces: ByChannels | ByRows | None = None
+        self.few: _Separable | None = None  # takes its place for few stimuli
+        if way.space == "pieces":
+            self.pieces = self._in_pieces(temporal, spatial)
+            return
         if way.time_first:
             temporal = temporal.permute(2, 0, 1, 3)
             self.temporal = temporal.reshape(size.channels, -1, size.frames).contiguous()
         else:
             self.temporal = temporal.flatten(2).contiguous()
-        if not way.dense:
+        if way.space == "convolution":
             self.spatial = spatial.transpose(0, 1).flatten(0, 1)[:, None].contiguous()
             return
         matrices = _spatial_matrices(spatial, size, self.padding)
@@ -334,13 +375,39 @@ class _Separable:
         else:  # (in, pixel in, out * pixel out)
             self.spatial = matrices.permute(1, 2, 0, 3).flatten(2).contiguous()
 
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """The operators that it holds."""
+        if self.pieces is not None:
+            few = [] if self.few is None else self.few.tensors
+            return [self.shift, self.pieces.temporal, self.pieces.spatial, *few]
+        return [self.shift, self.temporal, self.spatial]
+
+    def _in_pieces(self, temporal: torch.Tensor, spatial: torch.Tensor) -> ByChannels | ByRows:
+        if self.way.time_first:
+            matrices = _spatial_matrices(spatial, self.size, self.padding)
+            return ByChannels(temporal.permute(2, 0, 1, 3), matrices.transpose(0, 1))
+        height, (left, right) = spatial.shape[2], self.padding[1]
+        # What a kernel takes from its rows of the image to one row of pixels.
+        row = _Size(self.size.channels, 1, height, self.size.width)
+        matrices = _spatial_matrices(spatial, row, ((0, 0), (left, right)))
+        matrices = matrices.permute(1, 0, 3, 2).unflatten(3, (height, self.size.width))
+        return ByRows(temporal.permute(2, 0, 3, 1), matrices, self.size.height, self.padding[0])
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        made = self._time_first(x) if self.way.time_first else self._space_first(x)
+        if self.few is not None and x.shape[2] <= _FEW:
+            return self.few(x)
+        if self.pieces is not None:
+            made = linear(self.pieces, x).add_(self.shift[..., None])
+        elif self.way.time_first:
+            made = self._time_first(x)
+        else:
+            made = self._space_first(x)
         return F.elu(made, self.alpha, inplace=True)
 
     def _space_first(self, x: torch.Tensor) -> torch.Tensor:
         size, out, batch = self.size, self.out, x.shape[2]
-        if self.way.dense:
+        if self.way.space == "matrices":
             y = torch.bmm(x.reshape(size.channels, -1, size.pixels), self.spatial)
             y = y.view(size.channels, size.frames, batch, out.channels, out.pixels)
             y = y.permute(3, 0, 1, 2, 4)
