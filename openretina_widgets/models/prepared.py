@@ -279,10 +279,10 @@ def _costs(way: Way, size: _Size, out: _Size, kernel: Sequence[int]) -> tuple[fl
     pairs = size.channels * out.channels
     frames = out.frames if way.time_first else size.frames  # that are seen by the spatial step
     pixels = size.pixels if way.time_first else out.pixels  # that are seen by the temporal one
-    steps = pairs * out.frames * size.frames * pixels
+    steps: float = pairs * out.frames * size.frames * pixels
     if way.space == "pieces":
         window = size.pixels if way.time_first else kernel[0] * size.width
-        spatial = pairs * frames * window * out.pixels
+        spatial: float = pairs * frames * window * out.pixels
         columns = out.pixels if way.time_first else out.width
         share = _BY_CHANNELS if way.time_first else _BY_ROWS
         return share * (steps + spatial), pairs * window * columns

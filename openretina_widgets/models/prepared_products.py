@@ -25,9 +25,13 @@ _Product = Callable[[torch.Tensor], torch.Tensor]
 class Linear(Protocol):
     """A linear function and its transpose."""
 
-    def there(self, x: torch.Tensor) -> torch.Tensor: ...
+    def there(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what it gives."""
+        ...
 
-    def back(self, gradient: torch.Tensor) -> torch.Tensor: ...
+    def back(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Return what its transpose gives."""
+        ...
 
 
 class _Applied(torch.autograd.Function):
@@ -42,9 +46,7 @@ class _Applied(torch.autograd.Function):
         _, ctx.there, ctx.back = inputs
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, gradient: torch.Tensor
-    ) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         # Through `apply`, so that a gradient of the gradient is right as well.
         return _Applied.apply(gradient, ctx.back, ctx.there), None, None
 
