@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-__all__ = ["ByChannels", "ByRows", "Linear", "linear"]
+__all__ = ["ByChannels", "ByRows", "ByTaps", "Linear", "linear"]
 
 _PIECE = 16  # elements of a batch at a time
 
@@ -23,7 +23,12 @@ _Product = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Linear(Protocol):
-    """A linear function and its transpose."""
+    """A linear function and its transpose.
+
+    `pieces` is how many elements of a batch it takes at a time.
+    """
+
+    pieces: int
 
     def there(self, x: torch.Tensor) -> torch.Tensor:
         """Return what it gives."""
@@ -62,17 +67,18 @@ class _Applied(torch.autograd.Function):
 
 def linear(function: Linear, x: torch.Tensor) -> torch.Tensor:
     """Return what a linear function gives; its gradient is what its transpose gives."""
-    made: torch.Tensor = _Applied.apply(x, _in_pieces(function.there), _in_pieces(function.back))
+    there, back = (_in_pieces(way, function.pieces) for way in (function.there, function.back))
+    made: torch.Tensor = _Applied.apply(x, there, back)
     return made
 
 
-def _in_pieces(product: _Product) -> _Product:
+def _in_pieces(product: _Product, pieces: int) -> _Product:
     """Return a product that takes a few elements of the batch at a time."""
 
     def of_pieces(x: torch.Tensor) -> torch.Tensor:
-        if x.shape[2] <= _PIECE:
+        if x.shape[2] <= pieces:
             return product(x)
-        return torch.cat([product(piece) for piece in x.split(_PIECE, dim=2)], dim=2)
+        return torch.cat([product(piece) for piece in x.split(pieces, dim=2)], dim=2)
 
     return of_pieces
 
@@ -87,6 +93,8 @@ class ByChannels:
     spatial
         ``(in, out, pixel in, pixel out)``.
     """
+
+    pieces = _PIECE
 
     def __init__(self, temporal: torch.Tensor, spatial: torch.Tensor) -> None:
         self.shape = temporal.shape[1:3]
@@ -135,6 +143,8 @@ class ByRows:
     padding
         Rows of zeros above and below.
     """
+
+    pieces = _PIECE
 
     def __init__(
         self,
@@ -195,3 +205,80 @@ class ByRows:
         padded = x.new_zeros(channels, self.padded * self.width, batch, frames)
         padded[:, self.above * self.width : self.above * self.width + pixels] = x
         return padded.flatten(2)
+
+
+class ByTaps:
+    """A whole kernel, one row of pixels out and one frame of the kernel after the other.
+
+    Parameters
+    ----------
+    weights
+        ``(frame of the kernel, out, column out, row of the kernel, in, column in)``.
+    height
+        Rows in.
+    padding
+        Frames of zeros before and after, rows of zeros above and below.
+    pixels
+        Pixels of a frame that are one column each, where the kernel is of one pixel.
+    """
+
+    def __init__(
+        self,
+        weights: torch.Tensor,
+        height: int,
+        padding: tuple[tuple[int, int], tuple[int, int]],
+        *,
+        pixels: int = 1,
+    ) -> None:
+        taps, out, columns, kernel, channels, width = weights.shape
+        self.weights = weights.reshape(taps, out * columns, kernel * channels * width).contiguous()
+        self.out, self.columns, self.channels, self.width = out, columns, channels, width
+        self.time, (self.above, below) = padding
+        self.height, self.padded = height, height + self.above + below
+        self.rows = self.padded - kernel + 1
+        self.step = channels * width
+        self.pieces, self.alone = _PIECE, pixels > 1
+
+    def there(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the sum over the channels in and the frames of the kernel."""
+        channels, frames, batch, pixels = x.shape
+        if self.alone:
+            x = x.reshape(channels, frames, batch * pixels, 1)
+        taps, _, window = self.weights.shape
+        n, (before, behind) = x.shape[2], self.time
+        seen = x.new_zeros(self.padded, channels, self.width, before + frames + behind, n)
+        inside = seen[self.above : self.above + self.height, :, :, before : before + frames]
+        inside.copy_(x.unflatten(3, (self.height, self.width)).permute(3, 0, 4, 1, 2))
+        seen = seen.view(self.padded * self.step, -1)
+        after = before + frames + behind - taps + 1
+        made = x.new_zeros(self.rows, self.out * self.columns, after * n)
+        for row in range(self.rows):
+            rows = seen[row * self.step : row * self.step + window]
+            for tap in range(taps):
+                made[row].addmm_(self.weights[tap], rows[:, tap * n : (tap + after) * n])
+        ordered = x.new_empty(
+            self.out, after, batch, pixels if self.alone else self.rows * self.columns
+        )
+        made = made.view(self.rows, self.out, self.columns, after, n).permute(1, 3, 4, 0, 2)
+        ordered.view(self.out, after, n, self.rows, self.columns).copy_(made)
+        return ordered
+
+    def back(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Return what each channel in and frame has a part in."""
+        out, after, batch, pixels = gradient.shape
+        taps, _, window = self.weights.shape
+        n, (before, behind) = batch * pixels if self.alone else batch, self.time
+        frames = after + taps - 1 - before - behind
+        rows = gradient.reshape(out, after, n, self.rows, self.columns).permute(3, 0, 4, 1, 2)
+        rows = rows.reshape(self.rows, out * self.columns, after * n)
+        made = gradient.new_zeros(self.padded * self.step, (before + frames + behind) * n)
+        for row in range(self.rows):
+            part = made[row * self.step : row * self.step + window]
+            for tap in range(taps):
+                part[:, tap * n : (tap + after) * n].addmm_(self.weights[tap].T, rows[row])
+        made = made.view(self.padded, self.channels, self.width, before + frames + behind, n)
+        made = made[self.above : self.above + self.height, :, :, before : before + frames]
+        made = made.permute(1, 3, 4, 0, 2)
+        if self.alone:
+            return made.reshape(self.channels, frames, batch, pixels)
+        return made.flatten(3)
