@@ -28,7 +28,7 @@ import torch
 from benchmarks.optimise import CHECKPOINT, measure, ours
 from openretina_widgets import RetinaModel, load_model
 from openretina_widgets.insilico.compute import torch_threads
-from openretina_widgets.models import prepared
+from openretina_widgets.models import prepared, prepared_layers
 from openretina_widgets.models.convolutions import KernelConv3d, SpaceTimeSeparableConv3d
 from openretina_widgets.models.core_readout import build_core_readout
 
@@ -158,15 +158,17 @@ def compare(model: RetinaModel, *, batches: list[int], rounds: int, seconds: flo
 
 def compare_ways(model: RetinaModel, *, batch: int, seconds: float) -> None:
     """Print the time of each layer in each way, forward and backward, beside its cost."""
-    size = prepared._Size(model.input_shape[0], 50, *model.input_shape[1:])
+    size = prepared_layers.Size(model.input_shape[0], 50, *model.input_shape[1:])
     core = model.module.core
     for i, layer in enumerate(core.features):
         rows = []
-        for way in (*prepared.WAYS, None):
+        for way in (*prepared_layers.WAYS, None):
             ways = None if way is None else [way]
-            with torch.no_grad(), mock.patch.object(prepared, "_CONVOLUTION_3D", 0.0):
-                stages, after = prepared._layer(layer, core.channels[i + 1], size, 0, ways)
-            if way is not None and isinstance(stages[0], prepared._AsItIs):
+            with torch.no_grad(), mock.patch.object(prepared_layers, "_CONVOLUTION_3D", 0.0):
+                stages, after = prepared_layers.prepared_layer(
+                    layer, core.channels[i + 1], size, 0, ways
+                )
+            if way is not None and isinstance(stages[0], prepared_layers.AsItIs):
                 continue  # its operator would be too large
             x = torch.randn(size.channels, size.frames, batch, size.pixels, requires_grad=True)
 
@@ -184,16 +186,16 @@ def compare_ways(model: RetinaModel, *, batch: int, seconds: float) -> None:
                     n += 1
             each = 1000 * (time.perf_counter() - start) / n / batch
             conv = layer.conv
-            kernel = conv.size[1] * conv.size[2]
+            kernel = conv.size[1:]
             pairs = size.channels * after.channels
-            out = prepared._Size(
+            out = prepared_layers.Size(
                 after.channels, *conv.output_size([size.frames, size.height, size.width])
             )
             if way is None:
-                cost = pairs * out.frames * conv.size[0] * kernel * out.pixels
+                cost = pairs * out.frames * conv.size[0] * kernel[0] * kernel[1] * out.pixels
                 rows.append((each, cost / 1e6, "whole kernels (multiplications)"))
             else:
-                cost, _ = prepared._costs(way, size, out, kernel)
+                cost, _ = prepared_layers._costs(way, size, out, kernel)
                 rows.append((each, cost / 1e6, way.words))
         print(f"layer {i}: {size} -> {after}")
         for each, cost, words in sorted(rows):

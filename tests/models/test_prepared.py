@@ -144,7 +144,7 @@ def test_the_shortest_stimulus():
 def test_too_many_weights_of_a_readout_stay_masks(monkeypatch):
     model = made()
     stimulus = movies(model)
-    monkeypatch.setattr("openretina_widgets.models.prepared.LARGEST", 1000)
+    monkeypatch.setattr("openretina_widgets.models.prepared_layers.LARGEST", 1000)
     form = prepare(model.module, stimulus.shape[2], "a", ways=WAYS)
     assert form.words.endswith("readout by masks")
     assert "2-D convolution" in form.words
