@@ -31,7 +31,7 @@ class NotReproducible(ValueError):
     """Code cannot make a result again; the message says what is missing, and what to do."""
 
 
-class ObjectiveFailed(RuntimeError):
+class ObjectiveFailed(ValueError):
     """A function to be maximised raised an error; the message says which, and in which line."""
 
 

@@ -49,7 +49,7 @@ _SEEDED = (
     "SparseObjective",
     "DiverseObjective",
     "TogetherObjective",
-    "OwnObjective",
+    "FunctionObjective",
 )
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
 _FOREIGN = "openretina_widgets knows how to write its own parts and torch's optimizers only"
@@ -158,7 +158,6 @@ _KINDS = (
     "AnnealedAdam",
     "NormalizedDescent",
     "OptimizationStopper",
-    "optimize_own",
 )
 
 
@@ -196,11 +195,12 @@ def _seeded_arguments(
         "data_key": result.data_key,
         "seed": seeds if len(seeds) > 1 else seeds[0],
         "time_steps": int(result.stimulus.shape[2]),
-        "window": tuple(objective["frames"]),
         "max_iterations": most,
         **more,
         **_held(bounds),
     }
+    if objective.get("frames") is not None:
+        arguments["window"] = tuple(objective["frames"])
     if (limits := bounds.get("min_max_values")) is not None:
         arguments["stimulus_range"] = [tuple(pair) for pair in limits]
     if isinstance(optimizer, float) and (norm is not None or bounds.get("rms") is not None):
@@ -226,7 +226,7 @@ def _seeded_arguments(
 
 def _own_function(objective: dict[str, Any], missing: Missing) -> tuple[str, ...]:
     """Return the code of a function that was the objective."""
-    if objective["type"] != "OwnObjective":
+    if objective["type"] != "FunctionObjective":
         return ()
     source = objective["function"]
     if f"def {objective['name']}(" in source:
@@ -328,8 +328,11 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
             "place": objective["place"],
         }
         return "orw.optimize_layer", inner, seeds
-    if objective["type"] == "OwnObjective":
-        return "optimize_own", {"objective": Code(objective["name"])}, list(result.seeds)
+    if objective["type"] == "FunctionObjective":
+        own: dict[str, Any] = {"function": Code(objective["name"])}
+        if objective["whole_batch"]:
+            own["whole_batch"] = True
+        return "orw.optimize_function", own, list(result.seeds)
     if objective["type"] == "TogetherObjective":
         several = {"neurons": objective["neurons"], "direction": _direction(objective)}
         return "orw.optimize_together", several, list(result.seeds)

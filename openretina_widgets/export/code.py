@@ -33,7 +33,7 @@ def literal(value: Any) -> str:
     return pprint.pformat(_plain(value), width=_WIDTH, compact=True, sort_dicts=False)
 
 
-def call(function: str, *arguments: str, **named: Any) -> str:
+def call(function: str, /, *arguments: str, **named: Any) -> str:
     """Return the code of a call, a line for each argument."""
     given = [Code(argument) for argument in arguments]
     lines = [f"{argument}," for argument in given]

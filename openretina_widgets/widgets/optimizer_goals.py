@@ -15,13 +15,13 @@ from openretina_widgets.insilico.stimulus_optimization.discriminative import (
     discriminative_steps,
 )
 from openretina_widgets.insilico.stimulus_optimization.diverse import diverse_steps
+from openretina_widgets.insilico.stimulus_optimization.function_objective import (
+    function_steps,
+    name_of,
+)
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import layer_steps
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps
-from openretina_widgets.insilico.stimulus_optimization.own_objective import (
-    name_of,
-    own_objective_steps,
-)
 from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_steps
 from openretina_widgets.insilico.stimulus_optimization.together import together_steps
 from openretina_widgets.models.layers import find_layer, list_layers
@@ -352,7 +352,7 @@ class GoalSettings(ipw.VBox):
         if goal == "layer":
             return self._planned_layer(plan, model, direction, shared)
         name = name_of(self._own)
-        steps = own_objective_steps(model, self._own, **shared)  # type: ignore[arg-type]
+        steps = function_steps(model, self._own, **shared)  # type: ignore[arg-type]
         return plan(steps, f"Increasing {name}", f"the best stimulus for {name}", objective=name)
 
     def _planned_layer(

@@ -15,7 +15,6 @@ from openretina_widgets.insilico.stimulus_optimization import (
     LowFrequencies,
     OptimizationResult,
     Separable,
-    optimize_own,
 )
 
 
@@ -107,7 +106,7 @@ def test_a_function_that_stands_on_its_own(trained):
     def contrast(response: torch.Tensor) -> torch.Tensor:
         return torch.log1p(response[:, 3].mean()) - response[:, 5].mean()
 
-    result = optimize_own(
+    result = orw.optimize_function(
         trained, contrast, seed=[3, 4], window=(2, 9), max_iterations=2, jitter=Jitter(1)
     )
     assert "def contrast(response" in result.settings["objective"]["function"]
@@ -123,7 +122,7 @@ def test_a_function_that_uses_more_is_missing(trained):
     def heavy(response):
         return weight * response[:, 3].mean()
 
-    recipe = recipe_of(optimize_own(trained, heavy, max_iterations=1), "model")
+    recipe = recipe_of(orw.optimize_function(trained, heavy, max_iterations=1), "model")
     assert len(recipe.missing) == 1
     assert "'heavy'" in recipe.missing[0]
 

@@ -50,7 +50,7 @@ def test_the_best_stimulus_of_a_linear_function_is_its_direction(model):
         response = model(stimulus)[0].mean(dim=0)
         return response[0] - response[2]
 
-    result = optimize_function(difference, model, seed=[0, 4], **ONE)
+    result = optimize_function(model, difference, seed=[0, 4], **ONE)
     assert result.seeds == (0, 4)
     for stimulus in result.stimulus:
         assert cosine(stimulus, filters[0] - filters[2]) >= 0.999
@@ -70,7 +70,7 @@ def test_it_is_optimize_neurons_where_the_function_is_a_neurons_response(whole_b
         return response if whole_batch else response[0]
 
     settings = {"seed": [0, 1, 2, 3], "norm": 3.0, "patience": 3, "min_delta": 1e-3, **ONE}
-    result = optimize_function(own, model, whole_batch=whole_batch, **settings)
+    result = optimize_function(model, own, whole_batch=whole_batch, **settings)
     expected = optimize_neurons(model, 1, **settings)
     assert len(set(expected.iterations.tolist())) > 1, "they are to end at different times"
     assert result.iterations.tolist() == expected.iterations.tolist()
@@ -96,7 +96,7 @@ def test_settings_are_those_of_neurons(model, settings):
         return model(stimulus)[0, :, 1].mean()
 
     settings = {"max_iterations": 8, **ONE, **settings}
-    result = optimize_function(own, model, **settings)
+    result = optimize_function(model, own, **settings)
     expected = optimize_neurons(model, 1, **settings)
     torch.testing.assert_close(result.stimulus, expected.stimulus, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(result.score, expected.score, atol=1e-5, rtol=1e-5)
@@ -106,12 +106,12 @@ def test_settings_are_those_of_neurons(model, settings):
 def test_without_a_model_the_shape_is_given(tmp_path):
     target = random_filters(1)[0]
     result = optimize_function(
-        lambda x: (x[0] * target).sum(), INPUT_SHAPE, norm=3.0, seed=1, **ONE
+        INPUT_SHAPE, lambda x: (x[0] * target).sum(), norm=3.0, seed=1, **ONE
     )
     assert cosine(result.stimulus[0], target) >= 0.999
     assert result.model is None
     form = optimize_function(
-        lambda x: (x[0] * target).sum(), INPUT_SHAPE, norm=3.0, parametrization=Separable(), **ONE
+        INPUT_SHAPE, lambda x: (x[0] * target).sum(), norm=3.0, parametrization=Separable(), **ONE
     )
     assert form.parameters["time"].shape == (1, 2, LAG + 1)
     assert form.norm.item() == pytest.approx(3.0)
@@ -129,7 +129,7 @@ def test_the_model_is_held_frozen_and_handed_back():
         seen.append(is_frozen(module))
         return model(stimulus, data_key="b")[0, :, 0].mean()
 
-    result = optimize_function(first, model, data_key="b", max_iterations=3, time_steps=6)
+    result = optimize_function(model, first, data_key="b", max_iterations=3, time_steps=6)
     assert len(seen) == 1 + 4  # once before the run
     assert all(seen)
     assert result.data_key == "b"
@@ -143,7 +143,7 @@ def test_a_lack_of_memory_is_said_as_such():
     model = RetinaModel(LittleMemory(random_filters(2), fits=1), input_shape=INPUT_SHAPE)
     with pytest.raises(OutOfMemory):
         optimize_function(
-            lambda x: model(x)[:, 0, 0], model, whole_batch=True, seed=[0, 1], norm=1.0, **ONE
+            model, lambda x: model(x)[:, 0, 0], whole_batch=True, seed=[0, 1], norm=1.0, **ONE
         )
 
 
@@ -175,12 +175,12 @@ class Callable:
         (lambda x: 3.0, TypeError, "^function: expected a torch tensor, got float"),
         (lambda x: None, TypeError, "^function: expected a torch tensor, got NoneType"),
         (lambda x: x.detach().sum(), ValueError, "^function: torch sees no way from the stimulus"),
-        (3, TypeError, "^function: expected a function of the stimulus, got 3"),
+        (3, TypeError, "^function: expected a function of the response .* got 3"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_function_is_said_before_the_run(model, function, error, message):
     with pytest.raises(error, match=message) as caught:
-        function_steps(function, model, **ONE)
+        function_steps(model, function, **ONE)
     if error is ObjectiveFailed:
         assert caught.value.__cause__ is not None
 
@@ -195,7 +195,7 @@ def test_an_error_in_the_middle_is_said_with_its_line(model):
         return stimulus.sum()
 
     with pytest.raises(ObjectiveFailed, match="later raised KeyError: 'lost', in line") as caught:
-        optimize_function(later, model, **ONE)
+        optimize_function(model, later, **ONE)
     assert isinstance(caught.value.__cause__, KeyError)
 
 
@@ -208,7 +208,7 @@ def test_an_error_in_the_middle_is_said_with_its_line(model):
         ({"model": INPUT_SHAPE}, ValueError, "without any bound the stimulus grows for ever"),
         ({"model": INPUT_SHAPE, "data_key": "a", "norm": 1.0}, ValueError, "data_key: there are"),
         ({"data_key": "lost"}, ValueError, "data_key: there is no session 'lost'"),
-        ({"window": (0, 1)}, ValueError, "window: which frames count is the function's own"),
+        ({"window": (0, 1)}, ValueError, "window: a function of the stimulus is given all"),
         ({"nrom": 1.0}, TypeError, "optimize_function: there is no setting 'nrom'; the nearest"),
         ({"norm": 1e6, "stimulus_range": [(-1, 1)] * 2}, ValueError, "norm: .* out of reach"),
         ({"seed": []}, ValueError, "seed: expected at least one"),
@@ -217,11 +217,11 @@ def test_an_error_in_the_middle_is_said_with_its_line(model):
 )
 def test_bad_settings_are_told(model, given, error, message):
     with pytest.raises(error, match=message):
-        optimize_function(lambda x: x.sum(), **{"model": model, **ONE, **given})
+        optimize_function(function=lambda x: x.sum(), **{"model": model, **ONE, **given})
 
 
 def test_a_score_that_is_not_finite_ends_the_run_as_elsewhere(model):
-    result = optimize_function(lambda x: x.sum() * math.nan, model, **ONE)
+    result = optimize_function(model, lambda x: x.sum() * math.nan, **ONE)
     assert "the score was not finite at iteration 0" in result.stop_reason
 
 

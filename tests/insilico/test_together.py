@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import openretina_widgets as orw
-from openretina_widgets.insilico.stimulus_optimization.optimizer import drain
-from openretina_widgets.insilico.stimulus_optimization.own_objective import (
-    ObjectiveError,
-    own_objective_steps,
+from openretina_widgets.errors import ObjectiveFailed
+from openretina_widgets.insilico.stimulus_optimization.function_objective import (
+    function_steps,
 )
+from openretina_widgets.insilico.stimulus_optimization.optimizer import drain
 from openretina_widgets.insilico.stimulus_optimization.together import optimize_together
 
 
@@ -55,7 +55,7 @@ def test_a_function_of_the_response_sees_the_window(retina):
         return response[:, 3].mean() - response[:, 20].mean()
 
     run = drain(
-        own_objective_steps(
+        function_steps(
             retina, contrast, seed=[0, 1], time_steps=25, window=(1, 5), max_iterations=10
         )
     )
@@ -76,8 +76,8 @@ def test_a_function_of_the_stimulus_and_an_object_with_forward(retina):
             return power(x)
 
     given = {"time_steps": 25, "max_iterations": 4}
-    one = drain(own_objective_steps(retina, power, **given))
-    two = drain(own_objective_steps(retina, Objective(), **given))
+    one = drain(function_steps(retina, power, **given))
+    two = drain(function_steps(retina, Objective(), **given))
     torch.testing.assert_close(one.stimulus, two.stimulus)
     torch.testing.assert_close(one.score, one.stimulus[:, 0].square().mean()[None])
 
@@ -88,24 +88,24 @@ def test_an_error_names_the_function_its_line_and_its_text(retina):
         return chosen.men()
 
     line = wrong.__code__.co_firstlineno + 2
-    words = rf"wrong: AttributeError: .*'men'.*; in line {line}: return chosen.men\(\)"
-    with pytest.raises(ObjectiveError, match=words):
-        own_objective_steps(retina, wrong, time_steps=25)
+    words = rf"wrong raised AttributeError: .*'men'.*, in line {line}: return chosen.men\(\)"
+    with pytest.raises(ObjectiveFailed, match=words):
+        function_steps(retina, wrong, time_steps=25)
 
 
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda response: 1.0, "expected it to return a torch tensor"),
-        (lambda response: response[:, 0], "expected one number"),
-        (lambda response: torch.tensor(2.0), "does not depend on the stimulus"),
+        (lambda response: 1.0, "function: expected a torch tensor"),
+        (lambda response: response[:, 0], "function: expected one number"),
+        (lambda response: torch.tensor(2.0), "function: torch sees no way from the stimulus"),
     ],
 )
 def test_answers_that_lead_nowhere_are_said_before_the_run(retina, function, words):
-    with pytest.raises(ObjectiveError, match=words):
-        own_objective_steps(retina, function, time_steps=25)
+    with pytest.raises((TypeError, ValueError), match=words):
+        function_steps(retina, function, time_steps=25)
 
 
 def test_what_is_no_function_is_refused(retina):
-    with pytest.raises(TypeError, match="objective: expected a function"):
-        own_objective_steps(retina, 5)
+    with pytest.raises(TypeError, match="function: expected a function"):
+        function_steps(retina, 5)

@@ -45,11 +45,6 @@ from openretina_widgets.insilico.stimulus_optimization.optimizer import (
     optimization_steps,
     optimize_stimulus,
 )
-from openretina_widgets.insilico.stimulus_optimization.own_objective import (
-    ObjectiveError,
-    optimize_own,
-    own_objective_steps,
-)
 from openretina_widgets.insilico.stimulus_optimization.parametrization import (
     DifferenceOfGaussians,
     GaborSinusoid,
@@ -110,7 +105,6 @@ __all__ = [
     "MeanReducer",
     "NormAndRange",
     "NormalizedDescent",
-    "ObjectiveError",
     "OptimizationResult",
     "OptimizationStopper",
     "PopulationResult",
@@ -137,11 +131,9 @@ __all__ = [
     "optimize_function",
     "optimize_layer",
     "optimize_neurons",
-    "optimize_own",
     "optimize_population",
     "optimize_stimulus",
     "optimize_together",
-    "own_objective_steps",
     "population_steps",
     "preconditioned",
     "sparse_steps",

@@ -1,11 +1,14 @@
-"""What a plain function of the stimulus likes best."""
+"""What a plain function of the response or of the stimulus likes best."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import linecache
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 import torch
@@ -17,6 +20,7 @@ from openretina_widgets.insilico.stimulus_optimization.objective import (
     Evaluation,
     Window,
     _one_score,
+    check_window,
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
@@ -34,35 +38,62 @@ Score = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class FunctionObjective:
-    """Maximise a plain function of the stimulus.
+    """Maximise a plain function.
 
     Attributes
     ----------
     function
-        Maps a stimulus ``(1, channel, time, height, width)`` to one number, or with `whole_batch`
-        a batch ``(batch, …)`` to ``(batch,)``, with torch operations alone.
+        Where its first parameter is called ``response``: it maps the model's response in the
+        window, ``(time, neuron)``, to one number. Any other one maps a stimulus
+        ``(1, channel, time, height, width)`` to one number. With `whole_batch` it maps a batch of
+        either to ``(batch,)``. An object with ``forward``, such as OpenRetina's objectives, is
+        asked through that. Torch operations alone.
     model
         Held frozen while the objective is optimised; None where none is known.
     data_key
         Session that the model is asked for.
     whole_batch
         Whether the function takes a batch at once, which is faster.
+    frames
+        First response frame that a function of the response is given, and the frame after the
+        last; None for all.
     """
 
     function: Score
     model: RetinaModel | None = None
     data_key: str | None = None
     whole_batch: bool = False
+    frames: Window | None = None
     batched: bool = field(default=True, init=False)
 
+    def __post_init__(self) -> None:
+        if self.model is None and self.takes_response:
+            raise ValueError(
+                "function: its first parameter is called 'response', and there is no model that "
+                "would respond"
+            )
+
+    @property
+    def takes_response(self) -> bool:
+        """Whether the function asks for the response."""
+        return takes_response(self.function)
+
     def described(self, describe: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Return the settings as plain values: of the function its name."""
+        """Return the settings as plain values: of the function its name, and its code."""
         return {
             "type": type(self).__name__,
-            "function": _name(self.function),
+            "name": name_of(self.function),
+            "function": source_of(self.function) or name_of(self.function),
             "data_key": self.data_key,
             "whole_batch": self.whole_batch,
+            "frames": None if self.frames is None else list(self.frames),
         }
+
+    def window(self, time_steps: int) -> Window | None:
+        """Return the response frames that count, where the function is given them."""
+        if self.model is None or not self.takes_response:
+            return None
+        return check_window(self.frames, time_steps - self.model.lag)
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``.
@@ -74,8 +105,14 @@ class FunctionObjective:
         TypeError, ValueError
             If it gives something else than one number a stimulus, or one without a gradient.
         """
+        if self.takes_response and self.model is not None:
+            start, stop = self.frames or (0, None)
+            given = self.model(stimulus, data_key=self.data_key)[:, start:stop]
+            rows = list(given)
+        else:
+            given, rows = stimulus, list(stimulus.split(1))
         if self.whole_batch:
-            score = self._asked(stimulus)
+            score = self._asked(given)
             if not isinstance(score, torch.Tensor) or score.shape != stimulus.shape[:1]:
                 got = tuple(score.shape) if isinstance(score, torch.Tensor) else repr(score)
                 raise ValueError(
@@ -83,8 +120,7 @@ class FunctionObjective:
                     f"got {got}"
                 )
         else:
-            rows = [_one_score(self._asked(one), "function") for one in stimulus.split(1)]
-            score = torch.stack(rows)
+            score = torch.stack([_one_score(self._asked(one), "function") for one in rows])
         if stimulus.requires_grad and torch.is_grad_enabled() and not score.requires_grad:
             raise ValueError(
                 "function: torch sees no way from the stimulus to its score; compute the score "
@@ -92,16 +128,17 @@ class FunctionObjective:
             )
         return Evaluation(score)
 
-    def _asked(self, stimulus: torch.Tensor) -> torch.Tensor:
+    def _asked(self, given: torch.Tensor) -> torch.Tensor:
         try:
-            return self.function(stimulus)
+            return _act(self.function)(given)
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise  # fewer rows may do
+        # A user's function can raise anything, and what it was is in the message.
         except Exception as error:
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
             raise ObjectiveFailed(
-                f"function: {_name(self.function)} raised {type(error).__name__}: {error}"
+                f"function: {name_of(self.function)} raised {type(error).__name__}: {error}"
                 f"{_place(self.function, error.__traceback__)}"
             ) from error
 
@@ -115,8 +152,8 @@ class FunctionObjective:
 
 
 def optimize_function(
-    function: Score,
     model: RetinaModel | nn.Module | Sequence[int],
+    function: Score,
     **settings: Any,
 ) -> OptimizationResult:
     """Find the stimulus that a plain function likes best.
@@ -126,22 +163,21 @@ def optimize_function(
 
     Examples
     --------
-    >>> model = load_model("synthetic")
-    >>> def contrast_of_two(stimulus):
-    ...     response = model(stimulus)[0].mean(dim=0)
-    ...     return response[3] - response[7]
-    >>> result = optimize_function(contrast_of_two, model, seed=[0, 1])
+    >>> def difference(response):  # (time, neuron), in the window
+    ...     return response[:, 3].mean() - response[:, 7].mean()
+    >>> result = optimize_function(load_model("synthetic"), difference, seed=[0, 1])
     """
     check_settings("optimize_function", settings, function_steps, seeded)
-    return drain(function_steps(function, model, **settings))
+    return drain(function_steps(model, function, **settings))
 
 
 def function_steps(
-    function: Score,
     model: RetinaModel | nn.Module | Sequence[int],
+    function: Score,
     *,
     whole_batch: bool = False,
     data_key: str | None = None,
+    window: Window | None = None,
     **settings: Any,
 ) -> Steps:
     """Check the arguments, and return the generator of the run's steps.
@@ -150,21 +186,23 @@ def function_steps(
 
     Parameters
     ----------
-    function
-        Maps a stimulus ``(1, channel, time, height, width)`` to one number that is to be
-        maximised, with torch operations alone.
     model
         The model behind the function: it is held frozen in eval mode for the run, and gives the
         stimulus its shape, range, norm and device. Where there is none,
         ``(channel, height, width)``.
+    function
+        A function of the response where its first parameter is called ``response``, else of the
+        stimulus, or an object with ``forward``; see `FunctionObjective`.
     whole_batch
-        True where the function maps a batch ``(batch, …)`` to ``(batch,)``, which is faster. The
-        scores have to be independent of each other.
+        True where the function takes a batch at once, which is faster. The scores have to be
+        independent of each other.
     data_key
-        Session of the model that the function asks, the first one for None.
+        Session of the model, the first one for None.
+    window
+        First frame of the response that the function is given, and the frame after the last; None
+        for all. Not for functions of the stimulus, whose own matter that is.
     **settings
-        ``seed``, ``time_steps``, and what else `neuron_steps` takes. There is no ``window``: which
-        frames count is the function's own matter.
+        ``seed``, ``time_steps``, and what else `neuron_steps` takes.
 
     Returns
     -------
@@ -179,26 +217,31 @@ def function_steps(
         If an argument does not fit; the message names it.
     """
     check_settings("function_steps", settings, function_steps, seeded)
-    if not callable(function):
-        raise TypeError(f"function: expected a function of the stimulus, got {function!r}")
-    if settings.get("window") is not None:
+    if not callable(_act(function)):
+        raise TypeError(
+            "function: expected a function of the response or of the stimulus, or an object with "
+            f"forward(stimulus), got {function!r}"
+        )
+    if window is not None and not takes_response(function):
         raise ValueError(
-            "window: which frames count is the function's own matter; take the mean over them in it"
+            "window: a function of the stimulus is given all frames; take the mean over some in "
+            "it, or call its first parameter 'response'"
         )
     shape = _shape(model)
-    if isinstance(shape, RetinaModel):
-        objective = FunctionObjective(function, shape, shape.session(data_key), whole_batch)
-    elif data_key is not None:
+    face = shape if isinstance(shape, RetinaModel) else None
+    if face is None and data_key is not None:
         raise ValueError(f"data_key: there are no sessions without a model, got {data_key!r}")
-    else:
-        objective = FunctionObjective(function, None, None, whole_batch)
+    session = None if face is None else face.session(data_key)
+    made: list[FunctionObjective] = []
 
     def objective_of(seeds: int, frames: Window) -> FunctionObjective:
-        return objective
+        counted = frames if takes_response(function) else None
+        made.append(FunctionObjective(function, face, session, whole_batch, counted))
+        return made[0]
 
-    prepared = seeded(shape, objective_of, 1, **settings)
+    prepared = seeded(shape, objective_of, 1, window=window, **settings)
     run = prepared.run(range(prepared.total))
-    _try(objective, torch.randn(prepared.shape).to(run.start))
+    _try(made[0], torch.randn(prepared.shape).to(run.start))
     return run.steps()
 
 
@@ -227,15 +270,63 @@ def _shape(model: Any) -> RetinaModel | StimulusShape:
     )
 
 
-def _name(function: Any) -> str:
+def name_of(function: Any) -> str:
+    """Return what a function or an objective is called."""
     inner = getattr(function, "func", function)  # of a functools.partial
-    return str(getattr(inner, "__qualname__", type(inner).__qualname__))
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def takes_response(function: Any) -> bool:
+    """Tell whether a function asks for the response: its first parameter is called so."""
+    if hasattr(function, "forward"):
+        return False
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return False
+    return names[:1] == ["response"]
+
+
+def source_of(function: Any) -> str:
+    """Return the code of a function with its imports, "" where it uses more than that."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_freevars or not str(function.__name__).isidentifier():
+        return ""
+    try:
+        text = textwrap.dedent(inspect.getsource(function)).strip()
+    except (OSError, TypeError):
+        return ""
+    if not text.startswith("def "):  # it has a decorator, or is no function of one's own
+        return ""
+    names = _names_in(code) | {
+        node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)
+    }
+    imports = []
+    for name in sorted(names & set(function.__globals__)):
+        value = function.__globals__[name]
+        if not isinstance(value, ModuleType):
+            return ""
+        alias = "" if name == value.__name__ else f" as {name}"
+        imports.append(f"import {value.__name__}{alias}")
+    return "\n".join([*imports, *([""] * 2 if imports else []), text])
+
+
+def _names_in(code: CodeType) -> set[str]:
+    inner = (one for one in code.co_consts if isinstance(one, CodeType))
+    return set(code.co_names).union(*map(_names_in, inner))
+
+
+def _act(function: Any) -> Any:
+    """Return what is called: a module itself, so that its hooks are, and else its ``forward``."""
+    if isinstance(function, nn.Module):
+        return function
+    return getattr(function, "forward", function)
 
 
 def _place(function: Any, traceback: TracebackType | None) -> str:
     """Return the line of the function's own code that an error came from, in words."""
     inner = getattr(function, "func", function)
-    called = inner.forward if isinstance(inner, nn.Module) else inner
+    called = getattr(inner, "forward", inner)
     code = getattr(called, "__code__", None) or getattr(type(called).__call__, "__code__", None)
     line = None
     while traceback is not None:
