@@ -22,7 +22,7 @@ def local_cluster(n_workers: int, **settings: Any) -> Iterator[LocalCluster]:
         n_workers=n_workers,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,  # it would need bokeh
+        dashboard_address=":0",  # whichever port is free: other clusters may be running
         **settings,
     ) as cluster:
         yield cluster

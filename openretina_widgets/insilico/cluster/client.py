@@ -70,9 +70,15 @@ def check_workers(client: Any, workers: Iterable[str] | None = None) -> None:
         If one lacks them; the message says what, and where.
     """
     asked = None if workers is None else list(workers)
+    client.sync(checked_workers, client, asked)
+
+
+async def checked_workers(client: Any, workers: list[str] | None) -> None:
+    """Do what `check_workers` does, on the client's own loop."""
     own = openretina_widgets.__version__
     for package in _NEEDED:
-        found = client.run(_LOCATE, f"{package}.__version__", workers=asked, on_error="return")
+        name = f"{package}.__version__"
+        found = await client.run(_LOCATE, name, workers=workers, on_error="return")
         lacking = {
             worker: version
             for worker, version in found.items()

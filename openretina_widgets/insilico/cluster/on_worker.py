@@ -136,7 +136,7 @@ def receive_model(name: str, data: bytes) -> None:
 def receive_run(name: str, settings: bytes) -> None:
     """Take in what the parts of a run have in common."""
     with _lock:
-        _runs[name] = settings
+        _runs.setdefault(name, settings)
         while len(_runs) > _RUNS_KEPT:
             _runs.popitem(last=False)
 

@@ -14,8 +14,10 @@ from typing import Any
 
 from openretina_widgets.insilico.cluster import on_worker
 from openretina_widgets.insilico.cluster.client import (
+    Parcel,
     check_client,
     check_workers,
+    checked_workers,
     parcel_of_model,
     parcel_of_settings,
 )
@@ -79,9 +81,9 @@ class Sharded:
         check_client(client)
         self._client, self._task = client, task
         self._model, self._settings = parcel_of_model(model), parcel_of_settings(settings)
-        self._known: set[str] = set()
-        self._threads = 0
-        self._count()
+        threads = client.nthreads()
+        check_workers(client, threads)
+        self._threads = sum(threads.values())
 
     def share(self, total: int, most: int | None = None) -> int:
         """Return how much goes into a part, so that all workers stay busy and results come soon."""
@@ -118,16 +120,6 @@ class Sharded:
         finally:
             run.cancel()
 
-    def _count(self) -> set[str]:
-        """Return the workers that there are; new ones that lack the package are refused."""
-        threads = self._client.nthreads()
-        new = set(threads) - self._known
-        if new:
-            check_workers(self._client, sorted(new))
-            self._known |= new
-        self._threads = sum(threads.values())
-        return set(threads)
-
 
 class _Run:
     """The parts that are out, and those that wait."""
@@ -140,9 +132,10 @@ class _Run:
         self._waiting: deque[tuple[int, Any]] = deque()
         self._out: dict[concurrent.futures.Future[Any], _Out] = {}
         self._tries: dict[int, int] = {}
-        self._workers: set[str] = set()
-        self._sent_to: set[str] = set()
-        self._counted_at = -1e9
+        self._served: dict[str, int] = {}  # workers that have been sent all, and their threads
+        self._dropped: set[str] = set()  # those that have not kept it
+        self._serving: concurrent.futures.Future[Any] | None = None
+        self._served_at = -1e9
         self._look: concurrent.futures.Future[Any] | None = None
         self._looked_at = -1e9
         self._pictures: dict[int, Any] = {}
@@ -161,15 +154,12 @@ class _Run:
     def wait(self) -> News:
         """Hand out what there is room for, and wait a little for what comes back."""
         self._check_client()
-        now = time.monotonic()
-        if now - self._counted_at > _COUNT_EVERY:
-            self._workers, self._counted_at = self._sharded._count(), now
-            self._send_to(self._workers - self._sent_to)
-        if self._workers:
+        self._serve()
+        if self._served:
             self._hand_out()
         if not self._out:
             time.sleep(_WAIT)  # for the first worker
-            return News((), {}, len(self._workers))
+            return News((), {}, len(self._served))
         done, _ = concurrent.futures.wait(
             self._out, timeout=_WAIT, return_when=concurrent.futures.FIRST_COMPLETED
         )
@@ -177,7 +167,7 @@ class _Run:
         self._see()
         out = {one.number for one in self._out.values()}
         self._pictures = {n: one for n, one in self._pictures.items() if n in out}
-        return News(results, dict(self._pictures), len(self._workers))
+        return News(results, dict(self._pictures), len(self._served))
 
     def cancel(self) -> None:
         """Take back what is out; what runs ends after the iteration that is being computed."""
@@ -188,7 +178,8 @@ class _Run:
                 self._client.cancel(futures)
 
     def _hand_out(self) -> None:
-        room = max(1, _AHEAD * self._sharded._threads)
+        room = _AHEAD * sum(self._served.values())
+        workers = sorted(self._served)
         while len(self._out) < room and self.goes_on() and self._waiting:
             number, share = self._waiting.popleft()
             future = self._client.submit(
@@ -200,30 +191,38 @@ class _Run:
                 self._sharded._model.name,
                 key=f"openretina-widgets-{self._name}-{number}-{uuid.uuid4().hex[:8]}",
                 pure=False,
+                # One that has come only now is first checked, and sent what it needs.
+                workers=workers,
             )
             # Awaited on the client's own loop, so that fetching a result, which may be lost with
             # its worker meanwhile and computed again, holds up nobody.
-            self._out[self._on_loop(_result(future))] = _Out(number, share, future)
+            self._out[self._on_loop(_result(future))] = _Out(number, share, future, workers)
 
-    def _send_to(self, workers: set[str]) -> None:
-        """Send workers the model, where they have it not from an earlier run, and the settings.
+    def _serve(self) -> None:
+        """Keep up with the workers that come and go, without waiting for any."""
+        if self._serving is not None and self._serving.done():
+            served = self._serving.result()
+            self._serving = None
+            self._served = {w: n for w, n in served.items() if w not in self._dropped}
+            self._dropped.clear()
+            self._take_back_stranded()
+        now = time.monotonic()
+        if self._serving is None and now - self._served_at > _COUNT_EVERY:
+            sharded = self._sharded
+            self._serving = self._on_loop(
+                _serve(
+                    self._client, set(self._served), sharded._model, self._name, sharded._settings
+                )
+            )
+            self._served_at = now
 
-        Dask's own scattered data would be lost with the workers that happen to hold them.
-        """
-        if not workers:
-            return
-        model, settings = self._sharded._model, self._sharded._settings
-        there = self._run_on(workers, on_worker.has_model, model.name)
-        without = {worker for worker, has in there.items() if not has}
-        if without:
-            self._run_on(without, on_worker.receive_model, model.name, model.data)
-        self._sent_to |= set(
-            self._run_on(workers, on_worker.receive_run, self._name, settings.data)
-        )
-
-    def _run_on(self, workers: set[str], function: Callable[..., Any], *args: Any) -> Any:
-        """Run a function on workers, and return what those answer that are still there."""
-        return self._client.run(function, *args, workers=sorted(workers), on_error="ignore")
+    def _take_back_stranded(self) -> None:
+        """Take back what only workers were to compute that have gone, for others to do."""
+        for waiting, one in list(self._out.items()):
+            if self._served.keys().isdisjoint(one.workers):
+                del self._out[waiting]
+                self._client.cancel([one.future])
+                self._waiting.append((one.number, one.share))
 
     def _take(self, done: concurrent.futures.Future[Any]) -> tuple[int, Any, Any] | None:
         out = self._out.pop(done)
@@ -241,10 +240,9 @@ class _Run:
         else:
             if not isinstance(value, on_worker.Lacking):
                 return out.number, out.share, value
-            # It has come only just now, or has dropped what it had in favour of other runs.
-            self._workers = self._sharded._count()
-            if value.worker in self._workers:
-                self._send_to({value.worker})
+            # Other runs have taken the place of what it had.
+            self._served.pop(value.worker, None)
+            self._dropped.add(value.worker)
         self._waiting.append((out.number, out.share))
         return None
 
@@ -257,8 +255,6 @@ class _Run:
                 "part of the run; perhaps their memory does not suffice for it: give them more, "
                 "or less to do at once with chunk or memory_mb"
             ) from error
-        if isinstance(error, ImportError):
-            check_workers(self._client)  # one that has come only just now
         raise error
 
     def _see(self) -> None:
@@ -273,7 +269,7 @@ class _Run:
             self._look = None
         now = time.monotonic()
         if self._look is None and now - self._looked_at > _LOOK_EVERY:
-            self._look = self._on_loop(_looked(self._client, self._name))
+            self._look = self._on_loop(_looked(self._client, self._name, sorted(self._served)))
             self._looked_at = now
 
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
@@ -291,11 +287,38 @@ class _Out:
     number: int
     share: Any
     future: Any
+    workers: list[str]
 
 
 async def _result(future: Any) -> Any:
     return await future
 
 
-async def _looked(client: Any, run: str) -> Any:
-    return await client.run(on_worker.look, run, on_error="ignore")
+async def _serve(
+    client: Any, served: set[str], model: Parcel, run: str, settings: Parcel
+) -> dict[str, int]:
+    """Check new workers, and send them the model, where they lack it, and the settings.
+
+    Return the workers that have all of it, and their threads. Data that Dask scatters would be lost
+    with the workers that happen to hold them.
+    """
+    threads = await client.nthreads()
+    served = served & set(threads)
+    if new := sorted(set(threads) - served):
+        await checked_workers(client, new)
+        # Those that have gone meanwhile do not answer.
+        there = await client.run(on_worker.has_model, model.name, workers=new, on_error="ignore")
+        if without := [worker for worker, has in there.items() if not has]:
+            await client.run(
+                on_worker.receive_model, model.name, model.data, workers=without, on_error="ignore"
+            )
+        served |= set(
+            await client.run(
+                on_worker.receive_run, run, settings.data, workers=new, on_error="ignore"
+            )
+        )
+    return {worker: threads[worker] for worker in served}
+
+
+async def _looked(client: Any, run: str, workers: list[str]) -> Any:
+    return await client.run(on_worker.look, run, workers=workers, on_error="ignore")

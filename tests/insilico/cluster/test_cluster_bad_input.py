@@ -142,8 +142,8 @@ def test_an_error_on_a_worker_is_raised_as_it_is(client):
         optimize_population(model, client=client, **SETTINGS)
 
 
-def test_a_part_that_kills_its_workers_is_told_in_words(client, one):
-    one.scheduler.allowed_failures = 0  # else it would take four workers
+def test_a_part_that_kills_its_workers_is_told_in_words(client, one, monkeypatch):
+    monkeypatch.setattr(one.scheduler, "allowed_failures", 0)  # else it would take four workers
     model = RetinaModel(Failing(deadly=True), input_shape=INPUT_SHAPE)
     with pytest.raises(RuntimeError, match="workers died one after the other"):
         optimize_population(model, client=client, **SETTINGS)
@@ -151,7 +151,7 @@ def test_a_part_that_kills_its_workers_is_told_in_words(client, one):
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])
 def test_the_model_is_sent_again_where_all_who_had_it_are_gone(client, how):
-    settings = SETTINGS | {"max_iterations": 3000, "patience": None}
+    settings = SETTINGS | {"max_iterations": 300, "patience": None}
     expected = optimize_population(linear_model(), **settings).together()
     steps = population_steps(linear_model(), client=client, chunk=1, **settings)
     finished = list(next(step.finished for step in steps if step.finished))
