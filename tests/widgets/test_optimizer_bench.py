@@ -266,6 +266,21 @@ def test_every_objective_runs(synthetic: RetinaModel, goal: str, kind: str, elem
     optimizer.close()
 
 
+def test_a_set_says_how_different_it_is(synthetic: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(synthetic, neuron=3, objective="diverse", max_iterations=3)
+    result = ended(optimizer)
+    flat = result.stimulus.flatten(1)
+    pairs = np.corrcoef(flat.numpy())[np.triu_indices(4, 1)]
+    low, high = (f"{pairs.min():.2f}", f"{pairs.max():.2f}")
+    words = optimizer._view.seeds.words.replace("−", "-")
+    assert f"The 4 stimuli correlate {low} to {high} in pairs" in words
+    assert optimizer._view.seeds.chart is None
+    optimizer._settings.goal.goal.value = "increase"
+    ended(optimizer)
+    assert optimizer._view.seeds.layout.display == "none"
+    optimizer.close()
+
+
 def test_a_channel_of_an_inner_layer() -> None:
     from openretina_widgets import load_model
 
