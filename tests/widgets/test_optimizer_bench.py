@@ -17,6 +17,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     Jitter,
     LowFrequencies,
 )
+from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.settings_fields import (
     limits_as_text,
     limits_in,
@@ -164,6 +165,17 @@ def test_several_seeds_are_overlaid_and_compared(small_model: RetinaModel) -> No
     assert view.which.layout.display == "none"
     assert len(view.score._others.x) == 0
     optimizer.close()
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_curve_of_one_point_has_room_for_others(others: int) -> None:
+    chart = Chart("Score", x_label="iteration", y_label="score", bands=True)
+    for points in (1, 3, 1):
+        x = np.arange(points)
+        chart.draw(x, np.zeros(points), others=np.ones((others, points)))
+        assert len(chart._others.x) == (points if points > 1 else 0)
+        chart.draw_bands(x, np.zeros((1, points)), np.ones((1, points)))
+    chart.close()
 
 
 # Before and after ----------------------------------------------------------------------------
