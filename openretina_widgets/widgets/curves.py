@@ -130,7 +130,7 @@ class Chart(Composition):
         self._fit(np.concatenate([*lines, *others]))
         for mark, y in zip(self._lines, lines, strict=True):
             _put(mark, *thin(x, y))
-        if len(others):
+        if len(others) and len(x) > 1:  # bqplot squeezes axes of length 1 away
             keep = thin(x, np.max(others, axis=0))[0]
             kept = np.isin(x, keep)
             _put(self._others, keep, np.stack([one[kept] for one in others]))
@@ -149,7 +149,8 @@ class Chart(Composition):
         self._fit(np.concatenate([low.ravel(), high.ravel()]))
         for line, band, y, *ends in zip(self._lines, self._bands, mean, low, high, strict=True):
             _put(line, x, y)
-            _put(band, x, np.stack(ends))
+            if len(x) > 1:
+                _put(band, x, np.stack(ends))
 
     def mark(self, x: float | None) -> None:
         """Put the cursor at a place of the x axis, or take it away."""

@@ -31,7 +31,7 @@ class HistoryBar(ipw.HBox):
         )
         self.latest = button("Newest", "fast-forward", "Show the newest, and follow", width="104px")
         self.latest.disabled = True
-        self.said = ipw.HTML(layout=ipw.Layout(width="230px", margin="0 0 0 8px"))
+        self.said = ipw.HTML(layout=ipw.Layout(width="230px", margin="7px 0 0 8px"))
         super().__init__(
             (self.slider, self.latest, self.said),
             layout=ipw.Layout(flex_flow="row wrap", width="100%", max_width="900px"),

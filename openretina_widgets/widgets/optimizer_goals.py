@@ -83,6 +83,8 @@ class Planned:
         Response frames that count, None where they are not to be shown.
     objective
         What is sought, as a difference between two runs says it.
+    is_set
+        Whether the experiments are one diverse set.
     """
 
     steps: Steps
@@ -92,6 +94,7 @@ class Planned:
     lag: int
     window: tuple[int, int] | None
     objective: str
+    is_set: bool = False
 
     @property
     def elements(self) -> int:
@@ -339,6 +342,7 @@ class GoalSettings(ipw.VBox):
                 *(f"stimulus {k + 1} of {count} that drive {label}" for k in range(count)),
                 objective=f"{count} different stimuli of {label} (similarity costs {weight:g})",
                 seeds=(seeds[0],),
+                is_set=True,
             )
         if goal == "sparse":
             weight = self.weight.value

@@ -8,7 +8,7 @@ import ipywidgets as ipw
 import numpy as np
 
 from openretina_widgets.drawing.colour import channel_colour
-from openretina_widgets.insilico.stimulus_optimization.agreement import agreement_of
+from openretina_widgets.insilico.stimulus_optimization.agreement import agreement_of, set_in_words
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition, button
@@ -41,15 +41,16 @@ class SeedsPanel(Composition):
 
     def __init__(self, model: RetinaModel) -> None:
         self._model = model
-        self._said: ipw.HTML | None = None  # made when there are several seeds, as is the chart
+        # Made when they are first wanted: a chart that is drawn where it is hidden has no size.
+        self._heading, self._said = ipw.HTML(), ipw.HTML(layout=ipw.Layout(min_height="60px"))
         self.chart: Chart | None = None
-        super().__init__(layout=ipw.Layout(width="100%"))
+        self._is_set = False
+        super().__init__((self._heading, self._said), layout=ipw.Layout(width="100%"))
         self.add_class("orw-seeds")
         shown(self, False)
 
-    def _build(self) -> tuple[ipw.HTML, Chart]:
-        if self._said is None or self.chart is None:
-            self._said = ipw.HTML(layout=ipw.Layout(width="auto", min_height="60px"))
+    def _made_chart(self) -> Chart:
+        if self.chart is None:
             self.chart = Chart(
                 "Course where it varies most, mean ± SD of the seeds",
                 x_label="time (s)",
@@ -59,27 +60,37 @@ class SeedsPanel(Composition):
                 bands=True,
                 layout=ipw.Layout(width="100%", max_width="720px"),
             )
-            heading = ipw.HTML('<div class="orw-heading">Do the seeds agree?</div>')
-            self.children = (heading, self._said, self.chart)
-        return self._said, self.chart
+            self.children = (self._heading, self._said, self.chart)
+        return self.chart
 
     @property
     def words(self) -> str:
         """What is said, as HTML."""
-        return "" if self._said is None else str(self._said.value)
+        return str(self._said.value)
 
-    def prepare(self, seeds: int, time_steps: int) -> None:
-        """Be there for a run of several seeds, and empty until it has ended."""
-        shown(self, seeds > 1)
-        if seeds < 2:
+    def prepare(self, seeds: int, time_steps: int, *, is_set: bool = False) -> None:
+        """Be there for a run of several seeds or a diverse set, and empty until it has ended."""
+        self._is_set = is_set
+        shown(self, seeds > 1 or is_set)
+        if seeds < 2 and not is_set:
             return
-        _, chart = self._build()
+        heading = "How different are they?" if is_set else "Do the seeds agree?"
+        self._heading.value = f'<div class="orw-heading">{heading}</div>'
+        self._tell("It is said when the run has ended.")
+        if is_set:
+            if self.chart is not None:
+                shown(self.chart, False)
+            return
+        chart = self._made_chart()
+        shown(chart, True)
         chart.clear()
         chart.limits(0, (time_steps - 1) / self._model.frame_rate)
-        self._tell("It is said when the run has ended.")
 
     def show(self, result: OptimizationResult, elements: range) -> None:
-        """Compare the seeds of an experiment."""
+        """Compare the seeds of an experiment, or the stimuli of a set."""
+        if self._is_set:
+            self._tell(set_in_words(result))
+            return
         if len(elements) < 2:
             return
         found = agreement_of(result, elements)
@@ -89,7 +100,7 @@ class SeedsPanel(Composition):
             f"column {column}."
         )
         seconds = np.arange(found.mean.shape[1]) / self._model.frame_rate
-        self._build()[1].draw_bands(seconds, found.mean, found.spread)
+        self._made_chart().draw_bands(seconds, found.mean, found.spread)
 
     def _tell(self, words: str) -> None:
-        self._build()[0].value = f'<div class="orw-note" role="status">{html.escape(words)}</div>'
+        self._said.value = f'<div class="orw-note" role="status">{html.escape(words)}</div>'

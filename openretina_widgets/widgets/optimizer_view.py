@@ -126,6 +126,7 @@ class OptimizerView(Composition):
         lag: int | None = None,
         labels: Sequence[str] = ("",),
         seeds: int = 1,
+        is_set: bool = False,
         history: RunHistory | None = None,
     ) -> None:
         """Fix sizes and axes for a run, so that nothing moves when its pictures arrive."""
@@ -140,7 +141,7 @@ class OptimizerView(Composition):
         for chart in (self.score, self.response, self.temporal):
             chart.clear()
         self.history.prepare(last_iteration)
-        self.seeds.prepare(seeds, time_steps)
+        self.seeds.prepare(seeds, time_steps, is_set=is_set)
         duration = (time_steps - 1) / self._model.frame_rate
         self.score.limits(0, last_iteration)
         self.response.limits(0, duration)

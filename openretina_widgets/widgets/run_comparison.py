@@ -69,7 +69,7 @@ class RunComparison(Composition):
         self._hint = ipw.HTML(
             '<div class="orw-note">Keep a run, change a setting or the neuron, and run again: both '
             "are shown side by side.</div>",
-            layout=ipw.Layout(flex="1 1 240px", min_width="0", margin="4px 8px"),
+            layout=ipw.Layout(flex="1 1 240px", min_width="0", margin="7px 8px 0"),
         )
         self._body: ipw.VBox | None = None  # made when a run is kept
         row = {"flex_flow": "row wrap", "width": "100%"}

@@ -123,7 +123,10 @@ def limits_as_text(limits: Sequence[Limits] | None) -> str:
     """Return limits as `limits_in` reads them."""
     if limits is None:
         return ""
-    texts = [" to ".join("" if end is None else f"{end:g}" for end in pair) for pair in limits]
+    texts = [
+        " to ".join("" if end is None else f"{end:g}" for end in pair).replace("-", "−")
+        for pair in limits
+    ]
     return texts[0] if len(set(texts)) == 1 else "; ".join(texts)
 
 

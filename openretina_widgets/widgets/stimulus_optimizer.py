@@ -420,6 +420,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             lag=None if planned is None else planned.lag,
             labels=("",) if planned is None else planned.labels(),
             seeds=1 if planned is None else len(planned.seeds),
+            is_set=planned is not None and planned.is_set,
             history=history,
         )
 

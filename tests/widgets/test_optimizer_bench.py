@@ -17,6 +17,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     Jitter,
     LowFrequencies,
 )
+from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.settings_fields import (
     limits_as_text,
     limits_in,
@@ -166,6 +167,17 @@ def test_several_seeds_are_overlaid_and_compared(small_model: RetinaModel) -> No
     optimizer.close()
 
 
+@pytest.mark.parametrize("others", [1, 2])
+def test_a_curve_of_one_point_has_room_for_others(others: int) -> None:
+    chart = Chart("Score", x_label="iteration", y_label="score", bands=True)
+    for points in (1, 3, 1):
+        x = np.arange(points)
+        chart.draw(x, np.zeros(points), others=np.ones((others, points)))
+        assert len(chart._others.x) == (points if points > 1 else 0)
+        chart.draw_bands(x, np.zeros((1, points)), np.ones((1, points)))
+    chart.close()
+
+
 # Before and after ----------------------------------------------------------------------------
 
 
@@ -263,6 +275,21 @@ def test_every_objective_runs(synthetic: RetinaModel, goal: str, kind: str, elem
     assert len(result.stimulus) == elements
     assert optimizer._status.kind == "finished"
     assert len(optimizer._view.which.options) == elements
+    optimizer.close()
+
+
+def test_a_set_says_how_different_it_is(synthetic: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(synthetic, neuron=3, objective="diverse", max_iterations=3)
+    result = ended(optimizer)
+    flat = result.stimulus.flatten(1)
+    pairs = np.corrcoef(flat.numpy())[np.triu_indices(4, 1)]
+    low, high = (f"{pairs.min():.2f}", f"{pairs.max():.2f}")
+    words = optimizer._view.seeds.words.replace("−", "-")
+    assert f"The 4 stimuli correlate {low} to {high} in pairs" in words
+    assert optimizer._view.seeds.chart is None
+    optimizer._settings.goal.goal.value = "increase"
+    ended(optimizer)
+    assert optimizer._view.seeds.layout.display == "none"
     optimizer.close()
 
 

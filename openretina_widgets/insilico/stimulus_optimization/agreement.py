@@ -84,6 +84,24 @@ class Agreement:
         )
 
 
+def set_in_words(result: OptimizationResult) -> str:
+    """Return how far the stimuli of one diverse set differ, and what each drives."""
+    found = agreement_of(result)
+    known = found.correlations[np.isfinite(found.correlations)]
+    n = len(found.scores)
+    if not len(known):
+        return f"Of {n} stimuli, all but one are uniform: no correlation."
+    least, most = float(known.min()), float(known.max())
+    words = f"The {n} stimuli correlate {_signed(least, 2)}"
+    words += f" to {_signed(most, 2)} in pairs" if n > 2 else ""
+    if result.response is None or result.window is None:
+        return f"{words}."
+    start, stop = result.window
+    means = result.response[:, start:stop].mean(dim=1)
+    span = _range(float(means.min()), float(means.max()))
+    return f"{words}; the mean responses to them are {span} a.u."
+
+
 def agreement_of(result: OptimizationResult, elements: Sequence[int] | None = None) -> Agreement:
     """Compare the stimuli of a result.
 
