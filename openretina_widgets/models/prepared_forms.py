@@ -19,7 +19,7 @@ __all__ = ["PreparedForms"]
 
 _KEPT = 4  # forms that nobody uses at the moment
 
-_Key = tuple[int, str]
+_Key = tuple[int, tuple[str, ...]]
 _Fingerprint = tuple[tuple[int, int], ...]
 
 
@@ -62,10 +62,10 @@ class PreparedForms:
         return PreparedForms, (self._module[0],)  # a copy begins without forms
 
     @contextmanager
-    def use(self, frames: int, session: str) -> Iterator[Prepared | None]:
+    def use(self, frames: int, *sessions: str) -> Iterator[Prepared | None]:
         """Use the form for stimuli of so many frames while the context lasts."""
         with self._lock:
-            one = self._form(frames, session)
+            one = self._form(frames, sessions)
             one.users += 1
             self._in_use += 1
         try:
@@ -78,20 +78,21 @@ class PreparedForms:
                 for key in unused[:-_KEPT]:
                     del self._forms[key]
 
-    def fitting(self, stimulus: torch.Tensor, session: str) -> Prepared | None:
+    def fitting(self, stimulus: torch.Tensor, *sessions: str) -> Prepared | None:
         """Return the form that answers a stimulus, None where the model does so itself."""
         if not self._in_use:
             return None
-        one = self._forms.get((stimulus.shape[2], session))
-        if one is None or one.form is None or one.users == 0:
-            return None
-        if stimulus.dtype != one.dtype or stimulus.device != one.device:
-            return None
-        learns = torch.is_grad_enabled() and any(t.requires_grad for t in one.tensors)
-        return one.form if not learns and one.as_built() else None
+        frames, asked = stimulus.shape[2], set(sessions)
+        with self._lock:
+            forms = [
+                form
+                for (length, known), form in self._forms.items()
+                if length == frames and form.users and asked.issubset(known)
+            ]
+        return next((one.form for one in forms if _fits(one, stimulus)), None)
 
-    def _form(self, frames: int, session: str) -> _Form:
-        key = (frames, session)
+    def _form(self, frames: int, sessions: tuple[str, ...]) -> _Form:
+        key = (frames, sessions)
         kept = self._forms.get(key)
         if (
             kept is not None
@@ -102,9 +103,9 @@ class PreparedForms:
             self._forms.move_to_end(key)
             return kept
         module = self._module[0]
-        form = prepare(module, frames, session)
+        form = prepare(module, frames, sessions)
         parts = (
-            [module.core, module.readout[session]]
+            [module.core, *(module.readout[session] for session in sessions)]
             if form is not None and isinstance(module, CoreReadout)
             else []
         )
@@ -112,6 +113,13 @@ class PreparedForms:
             kept.form = None
         self._forms[key] = _Form(form, parts)
         return self._forms[key]
+
+
+def _fits(one: _Form, stimulus: torch.Tensor) -> bool:
+    if one.form is None or stimulus.dtype != one.dtype or stimulus.device != one.device:
+        return False
+    learns = torch.is_grad_enabled() and any(t.requires_grad for t in one.tensors)
+    return not learns and one.as_built()
 
 
 def _fingerprint(tensors: list[torch.Tensor]) -> _Fingerprint:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -120,13 +119,12 @@ def run_batch(
     frames = int(movies[0].shape[1])
     sessions = [session for session, _ in wanted]
     out_of_memory = None
-    faster = model.prepared(frames, sessions[0]) if len(sessions) == 1 else nullcontext()
     try:
         with (
             torch.no_grad(),
             full_float32(room.device),
             memory_in_words(len(movies), room.device),
-            faster,
+            model.prepared(frames, sessions),
         ):
             stimulus = torch.stack(list(movies)).to(device=room.device, dtype=model.dtype)
             if room.bytes_per_frame is None:
