@@ -126,7 +126,7 @@ def prepare(
     if not undisturbed(module.modules()):
         return None
     channels, _, height, width = module.in_shape
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():  # so that gradients may pass later
         stages, size = _stages(module.core, Size(channels, frames, height, width), ways)
         names = [sessions] if isinstance(sessions, str) else list(sessions)
         readouts = {name: prepared_readout(module.readout[name], size) for name in names}

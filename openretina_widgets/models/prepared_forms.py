@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from openretina_widgets.models.core_readout import CoreReadout
-from openretina_widgets.models.prepared import Prepared, prepare, undisturbed
+from openretina_widgets.models.prepared import Prepared, prepare, undisturbed, words_of
 from openretina_widgets.models.weight_hash import weight_hash
 
 __all__ = ["PreparedForms"]
@@ -90,6 +90,13 @@ class PreparedForms:
                 if length == frames and form.users and asked.issubset(known)
             ]
         return next((one.form for one in forms if _fits(one, stimulus)), None)
+
+    def words(self) -> tuple[str, ...]:
+        """Return how stimuli of which lengths are computed by the forms that are kept."""
+        with self._lock:
+            kept = list(self._forms.items())
+        said = (f"{frames} frames: {words_of(one.form)}" for (frames, _), one in kept)
+        return tuple(dict.fromkeys(said))
 
     def _form(self, frames: int, sessions: tuple[str, ...]) -> _Form:
         key = (frames, sessions)

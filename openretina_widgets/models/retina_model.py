@@ -214,6 +214,11 @@ class RetinaModel(nn.Module):
         return ModelIdentity(self.name, self.source, self.weight_hash)
 
     @property
+    def computed(self) -> tuple[str, ...]:
+        """How stimuli of which lengths were last computed in runs; see `prepared`."""
+        return self._forms.words()
+
+    @property
     def card(self) -> ModelCard:
         """What the model is, to read or to print; the weights are hashed for it each time."""
         return model_card(self)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets.insilico.shown_stimulus import show_stimulus
 from openretina_widgets.models import RetinaModel, load_model
 from openretina_widgets.models.core_readout import build_core_readout
 from openretina_widgets.models.prepared import AS_IT_IS, WAYS, prepare
@@ -435,12 +436,48 @@ def test_sweeps_and_fields_give_the_same(monkeypatch):
     as_it_is(monkeypatch)
     model = load_model("trained")
     plain = orw.sweep(model, experiment), orw.receptive_fields(model, neurons=[0, 40])
+    assert "readout as one matrix" in faster[0].settings["computed"]
+    assert plain[0].settings["computed"] == AS_IT_IS
     torch.testing.assert_close(
         torch.tensor(faster[0].responses), torch.tensor(plain[0].responses), rtol=0, atol=1e-5
     )
     torch.testing.assert_close(
         torch.tensor(faster[1].fields), torch.tensor(plain[1].fields), rtol=0, atol=1e-5
     )
+
+
+def test_averages_and_shown_stimuli_give_the_same(monkeypatch):
+    results = []
+    for plain in (False, True):
+        if plain:
+            as_it_is(monkeypatch)
+        model = load_model("trained")
+        core = Counted(model, monkeypatch)
+        shown = show_stimulus(model, "moving_bar", direction=90.0, neurons=[40])
+        field = orw.receptive_fields(model, neurons=[0, 40], method="sta", frames=400)
+        assert (core.calls > 0) is plain
+        results.append((torch.tensor(shown.response), torch.tensor(field.fields)))
+    for faster, other in zip(*results, strict=True):
+        torch.testing.assert_close(faster, other, rtol=0, atol=1e-5 * float(other.abs().max()))
+
+
+def test_the_card_says_what_ran():
+    model = made()
+    assert "Computed" not in dict(model.card.rows())
+    with model.prepared(30, "a") as form:
+        pass
+    assert dict(model.card.rows())["Computed"] == [f"30 frames: {form.words}"]
+    assert form.words in " ".join(str(model.card).split())
+
+
+def test_a_form_that_is_built_in_inference_mode_lets_gradients_pass():
+    model = made()
+    with torch.inference_mode(), model.prepared(30, "a"):
+        model(movies(model, frames=30), "a")
+    stimulus = movies(model, frames=30).requires_grad_(True)
+    with model.prepared(30, "a"):
+        model(stimulus, "a").sum().backward()
+    assert float(stimulus.grad.abs().max()) > 0
 
 
 @pytest.mark.cuda

@@ -208,7 +208,11 @@ def _average_steps(
             movie = torch.cat([past, new], dim=1)
             past = movie[:, movie.shape[1] - model.lag :]
             shown = (movie + grey)[None].to(device=device, dtype=model.dtype)
-            with torch.no_grad(), memory_in_words(1, device):
+            with (
+                torch.no_grad(),
+                memory_in_words(1, device),
+                model.prepared(shown.shape[2], session),
+            ):
                 responses = model(shown, session)[0][:, neurons]
                 average.add(movie.to(device), responses.float())
             step = FieldsStep(tuple(neurons), average.estimate(), average.frames, frames, "frames")
