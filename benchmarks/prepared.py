@@ -25,7 +25,7 @@ from unittest import mock
 
 import torch
 
-from benchmarks.optimise import CHECKPOINT, measure, ours
+from benchmarks.optimise import CHECKPOINT, ours
 from openretina_widgets import RetinaModel, load_model
 from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.models import prepared, prepared_layers
@@ -104,6 +104,19 @@ def whole_kernels() -> AbstractContextManager[object]:
     return mock.patch.object(SpaceTimeSeparableConv3d, "forward", KernelConv3d.forward)
 
 
+def measure(
+    run: Callable[[int], None], stimuli: int, seconds: float, clock: Callable[[], float]
+) -> float:
+    """Return the stimulus-iterations a second of about `seconds` of running."""
+    run(1)
+    start = clock()
+    run(2)
+    iterations = max(2, round(2 * seconds / (clock() - start)))
+    start = clock()
+    run(iterations)
+    return stimuli * iterations / (clock() - start)
+
+
 def plain_loop(model: RetinaModel, iterations: int) -> None:
     """Optimise one stimulus for each of two neurons in turn, with nothing of ours."""
     session, norm = model.sessions[0], float(model.stimulus_norm or 30.0)
@@ -126,7 +139,14 @@ def plain_loop(model: RetinaModel, iterations: int) -> None:
             loss.item()
 
 
-def compare(model: RetinaModel, *, batches: list[int], rounds: int, seconds: float) -> None:
+def compare(
+    model: RetinaModel,
+    *,
+    batches: list[int],
+    rounds: int,
+    seconds: float,
+    clock: Callable[[], float],
+) -> None:
     """Print the table of rates, and their ratios to the plain loop."""
     runs: dict[str, tuple[Callable[[int], None], int, AbstractContextManager[object]]] = {
         "(a) plain loop": (lambda n: plain_loop(model, n), 1, nullcontext())
@@ -142,7 +162,7 @@ def compare(model: RetinaModel, *, batches: list[int], rounds: int, seconds: flo
     for _ in range(rounds):
         for name, (run, stimuli, context) in runs.items():
             with context:
-                rates[name].append(measure(run, stimuli, seconds))
+                rates[name].append(measure(run, stimuli, seconds, clock))
     with model.prepared(50) as form:
         print(f"{model.name}: {prepared.words_of(form)}")
         print(f"operators of {4 * getattr(form, 'numbers', 0) / 2**20:.1f} MiB")
@@ -214,7 +234,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--threads", type=int, default=None, help="torch threads")
     parser.add_argument("--ways", action="store_true", help="each way of each layer")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="in seconds of the processor: with one thread, on a machine that others use as well",
+    )
     arguments = parser.parse_args()
+    if arguments.cpu_time and (arguments.threads != 1 or arguments.device != "cpu"):
+        parser.error("--cpu-time: counts the threads together, so it needs --threads 1 on the CPU")
     if arguments.architecture:
         model = model_of(arguments.architecture).to(arguments.device)
     else:
@@ -229,6 +256,7 @@ def main() -> None:
                 batches=arguments.batches,
                 rounds=arguments.rounds,
                 seconds=arguments.seconds,
+                clock=time.process_time if arguments.cpu_time else time.perf_counter,
             )
 
 

@@ -52,6 +52,7 @@ _OF_SWEEP = (
     "stimulus",
     "contrast_source",
     "device",
+    "computed",
     "spikes_per_unit",
     "linear_control_neurons",
 )

@@ -274,7 +274,7 @@ def show_stimulus(
 def respond(model: RetinaModel, data_key: str, stimulus: ArtificialStimulus) -> np.ndarray:
     """Return the response of all neurons to a stimulus: ``(response frame, neuron)``."""
     movie = stimulus.batch.to(device=model.device, dtype=model.dtype)
-    with torch.inference_mode():
+    with model.prepared(movie.shape[2], data_key), torch.inference_mode():
         response: np.ndarray = model(movie, data_key=data_key)[0].float().cpu().numpy()
     return response
 

@@ -96,6 +96,8 @@ class ModelCard:
         First 16 hexadecimal digits of the SHA-256 of the weights.
     device
         Where the weights are.
+    computed
+        How stimuli of which lengths were last computed, empty before the first run.
     """
 
     name: str
@@ -120,6 +122,7 @@ class ModelCard:
     metric: str
     weight_hash: str
     device: str
+    computed: tuple[str, ...] = ()
 
     @property
     def n_neurons(self) -> int:
@@ -167,6 +170,7 @@ class ModelCard:
             ("Performance", self._performance_lines()),
             ("Weights", [f"{self.weight_hash} (SHA-256, first {len(self.weight_hash)} digits)"]),
             ("Device", [self.device]),
+            *([("Computed", list(self.computed))] if self.computed else []),
             ("Source", [printable(self.source)]),
         ]
 
@@ -267,6 +271,7 @@ def model_card(model: RetinaModel) -> ModelCard:
         metric=record.metric,
         weight_hash=model.weight_hash,
         device=str(model.device),
+        computed=model.computed,
     )
 
 

@@ -13,7 +13,7 @@ product, or a product for the one neuron that is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -52,12 +52,20 @@ class Prepared:
         Numbers that its operators hold.
     """
 
-    def __init__(self, frames: int, stages: Sequence[Stage], readout: Reads, numbers: int) -> None:
+    def __init__(
+        self, frames: int, stages: Sequence[Stage], readouts: Mapping[str, Reads], numbers: int
+    ) -> None:
         self.frames, self.numbers = frames, numbers
-        self._stages, self._readout = tuple(stages), readout
+        self._stages, self._readouts = tuple(stages), dict(readouts)
         self._dtype: torch.dtype | None = None  # of the stages, where it is not the stimulus'
         self._in_bfloat16: Prepared | None = None
-        self.words = "; ".join([*(stage.words for stage in stages), readout.words])
+        of_readouts = dict.fromkeys(readout.words for readout in self._readouts.values())
+        self.words = "; ".join([*(stage.words for stage in stages), *of_readouts])
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Sessions that it answers for."""
+        return tuple(self._readouts)
 
     def features(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the feature maps ``(channel, frame, batch, pixel)``."""
@@ -69,25 +77,44 @@ class Prepared:
         return x.to(stimulus.dtype)
 
     def in_bfloat16(self) -> Prepared:
-        """Return the form with all but its readout in bfloat16; made once."""
+        """Return the form with all but its readouts in bfloat16; made once."""
         if self._in_bfloat16 is None:
             with torch.no_grad(), torch.inference_mode(False):
                 other = lowered(self, torch.bfloat16)
-            other._readout, other._dtype = self._readout, torch.bfloat16
+            other._readouts, other._dtype = self._readouts, torch.bfloat16
             self._in_bfloat16 = other
         return self._in_bfloat16
 
-    def responses(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return ``(batch, time, neuron)`` to ``(batch, channel, time, height, width)``."""
-        return self._readout.of_all(self.features(stimulus))
+    def responses(self, stimulus: torch.Tensor, session: str | None = None) -> torch.Tensor:
+        """Return ``(batch, time, neuron)`` to ``(batch, channel, time, height, width)``.
 
-    def own_responses(self, stimulus: torch.Tensor, neurons: torch.Tensor) -> torch.Tensor:
+        `session` is the first one for None.
+        """
+        return self._of(session).of_all(self.features(stimulus))
+
+    def of_sessions(
+        self, stimulus: torch.Tensor, sessions: Sequence[str]
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the responses of several sessions, from feature maps that are made once."""
+        features = self.features(stimulus)
+        return tuple(self._of(session).of_all(features) for session in sessions)
+
+    def own_responses(
+        self, stimulus: torch.Tensor, neurons: torch.Tensor, session: str | None = None
+    ) -> torch.Tensor:
         """Return ``(batch, time)``: of each stimulus the response of its own neuron."""
-        return self._readout.of_own(self.features(stimulus), neurons)
+        return self._of(session).of_own(self.features(stimulus), neurons)
+
+    def _of(self, session: str | None) -> Reads:
+        return self._readouts[self.sessions[0] if session is None else session]
 
 
 def prepare(
-    module: nn.Module, frames: int, session: str, *, ways: Sequence[Way] | None = None
+    module: nn.Module,
+    frames: int,
+    sessions: str | Sequence[str],
+    *,
+    ways: Sequence[Way] | None = None,
 ) -> Prepared | None:
     """Return the faster form of a model for stimuli of so many frames, None where there is none.
 
@@ -97,7 +124,7 @@ def prepare(
         Its weights are read, in eval mode, as they are now.
     frames
         Frames of the stimulus.
-    session
+    sessions
         Whose neurons answer.
     ways
         Compute every separable layer in the fastest of these. None: of all `WAYS`, or as it is.
@@ -113,14 +140,16 @@ def prepare(
     if not undisturbed(module.modules()):
         return None
     channels, _, height, width = module.in_shape
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():  # so that gradients may pass later
         stages, size = _stages(module.core, Size(channels, frames, height, width), ways)
-        linear = prepared_readout(module.readout[session], size)
-    if linear is None:
+        names = [sessions] if isinstance(sessions, str) else list(sessions)
+        readouts = {name: prepared_readout(module.readout[name], size) for name in names}
+    known = {name: readout for name, readout in readouts.items() if readout is not None}
+    if len(known) < len(readouts):
         return None
-    operators = [*(t for stage in stages for t in stage.tensors), *_tensors(linear)]
-    numbers = sum(t.numel() for t in operators)
-    return Prepared(frames, stages, linear, numbers)
+    operators = [tensor for stage in stages for tensor in stage.tensors]
+    operators += [tensor for readout in known.values() for tensor in _tensors(readout)]
+    return Prepared(frames, stages, known, sum(tensor.numel() for tensor in operators))
 
 
 def words_of(form: Prepared | None) -> str:

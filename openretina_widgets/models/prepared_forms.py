@@ -13,14 +13,14 @@ from torch import nn
 
 from openretina_widgets.models.core_readout import CoreReadout
 from openretina_widgets.models.lower_precision import bfloat16_is_asked_for
-from openretina_widgets.models.prepared import Prepared, prepare, undisturbed
+from openretina_widgets.models.prepared import Prepared, prepare, undisturbed, words_of
 from openretina_widgets.models.weight_hash import weight_hash
 
 __all__ = ["PreparedForms"]
 
 _KEPT = 4  # forms that nobody uses at the moment
 
-_Key = tuple[int, str]
+_Key = tuple[int, tuple[str, ...]]
 _Fingerprint = tuple[tuple[int, int], ...]
 
 
@@ -63,10 +63,10 @@ class PreparedForms:
         return PreparedForms, (self._module[0],)  # a copy begins without forms
 
     @contextmanager
-    def use(self, frames: int, session: str) -> Iterator[Prepared | None]:
+    def use(self, frames: int, *sessions: str) -> Iterator[Prepared | None]:
         """Use the form for stimuli of so many frames while the context lasts."""
         with self._lock:
-            one = self._form(frames, session)
+            one = self._form(frames, sessions)
             one.users += 1
             self._in_use += 1
         try:
@@ -79,22 +79,29 @@ class PreparedForms:
                 for key in unused[:-_KEPT]:
                     del self._forms[key]
 
-    def fitting(self, stimulus: torch.Tensor, session: str) -> Prepared | None:
+    def fitting(self, stimulus: torch.Tensor, *sessions: str) -> Prepared | None:
         """Return the form that answers a stimulus, None where the model does so itself."""
         if not self._in_use:
             return None
-        one = self._forms.get((stimulus.shape[2], session))
-        if one is None or one.form is None or one.users == 0:
-            return None
-        if stimulus.dtype != one.dtype or stimulus.device != one.device:
-            return None
-        learns = torch.is_grad_enabled() and any(t.requires_grad for t in one.tensors)
-        if learns or not one.as_built():
-            return None
-        return one.form.in_bfloat16() if bfloat16_is_asked_for() else one.form
+        frames, asked = stimulus.shape[2], set(sessions)
+        with self._lock:
+            forms = [
+                form
+                for (length, known), form in self._forms.items()
+                if length == frames and form.users and asked.issubset(known)
+            ]
+        form = next((one.form for one in forms if _fits(one, stimulus)), None)
+        return form.in_bfloat16() if form is not None and bfloat16_is_asked_for() else form
 
-    def _form(self, frames: int, session: str) -> _Form:
-        key = (frames, session)
+    def words(self) -> tuple[str, ...]:
+        """Return how stimuli of which lengths are computed by the forms that are kept."""
+        with self._lock:
+            kept = list(self._forms.items())
+        said = (f"{frames} frames: {words_of(one.form)}" for (frames, _), one in kept)
+        return tuple(dict.fromkeys(said))
+
+    def _form(self, frames: int, sessions: tuple[str, ...]) -> _Form:
+        key = (frames, sessions)
         kept = self._forms.get(key)
         if (
             kept is not None
@@ -105,9 +112,9 @@ class PreparedForms:
             self._forms.move_to_end(key)
             return kept
         module = self._module[0]
-        form = prepare(module, frames, session)
+        form = prepare(module, frames, sessions)
         parts = (
-            [module.core, module.readout[session]]
+            [module.core, *(module.readout[session] for session in sessions)]
             if form is not None and isinstance(module, CoreReadout)
             else []
         )
@@ -115,6 +122,13 @@ class PreparedForms:
             kept.form = None
         self._forms[key] = _Form(form, parts)
         return self._forms[key]
+
+
+def _fits(one: _Form, stimulus: torch.Tensor) -> bool:
+    if one.form is None or stimulus.dtype != one.dtype or stimulus.device != one.device:
+        return False
+    learns = torch.is_grad_enabled() and any(t.requires_grad for t in one.tensors)
+    return not learns and one.as_built()
 
 
 def _fingerprint(tensors: list[torch.Tensor]) -> _Fingerprint:

@@ -16,20 +16,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from openretina_widgets.models.convolutions import (
-    Convolution,
     FullConv3d,
     KernelConv3d,
-    PlainConv3d,
     SpaceTimeSeparableConv3d,
-    TimeIndependentConv3d,
-    TwoStepConv3d,
 )
 from openretina_widgets.models.core import Bias, size_after
 from openretina_widgets.models.prepared_products import (
     ByChannels,
     ByRows,
     ByTaps,
-    Linear,
     linear,
 )
 from openretina_widgets.models.two_step_convolution import bands
@@ -42,10 +37,11 @@ LARGEST = 16 * 2**20
 # What a multiplication takes, and what a number takes that is moved to another order, in
 # multiplications of a large matrix product; forward and backward together. Measured on a CPU by
 # `python -m benchmarks.prepared --ways`: 1.8 – 3.4, 0.9 – 3.5 and 80 – 126, and in pieces.
-_CONVOLUTION_2D, _CONVOLUTION_3D, _MOVED = 2.5, 1.5, 100.0
-_BY_CHANNELS, _BY_ROWS, _BY_TAPS = 1.0, 1.2, 1.2
+_CONVOLUTION_2D, _CONVOLUTION_3D, _MOVED = 2.5, 1.7, 100.0
+_BY_CHANNELS, _BY_ROWS, _BY_TAPS = 1.0, 1.5, 1.1
 
-_FEW = 1  # stimuli for which a few large products are faster than many small ones
+# Stimuli for which a few large products, and a 3-D convolution, are faster than many small ones.
+_FEW, _FEW_OF_WHOLE = 1, 3
 
 
 @dataclass(frozen=True)
@@ -120,8 +116,10 @@ def prepared_layer(
     if after is not None:
         if type(convolution) is SpaceTimeSeparableConv3d:
             made = _separable(convolution, size, after, cut, ways)
-        elif isinstance(convolution, Convolution) and after.scale.device.type == "cpu":
-            made = _by_taps(convolution, size, after, cut)
+        elif (
+            type(convolution) is FullConv3d and after.scale.device.type == "cpu" and not after.pool
+        ):
+            made = _by_taps(layer, convolution, size, after, cut)
     if after is None or made is None:
         frames, height, width = size_after(
             nn.Sequential(layer), [size.frames, size.height, size.width]
@@ -254,7 +252,7 @@ def _separable(
     lengths = [0, *(n for n in _blocks(convolution.size[0]) if 2 * n <= out.frames)]
     costs = {}
     for way in ways_here:
-        for length in lengths if ways is None else [0]:
+        for length in lengths:
             cost, numbers = _blocked(way, size, out, convolution.size, length)
             if numbers <= LARGEST:
                 costs[way, length] = cost
@@ -282,7 +280,7 @@ def _separable(
 
 def _blocks(taps: int) -> list[int]:
     """Return numbers of frames out that a block may have."""
-    return [taps, 2 * taps, 4 * taps]
+    return [2 * taps, 4 * taps]
 
 
 def _blocked(
@@ -443,75 +441,51 @@ class _Blocks:
 # Other convolutions ------------------------------------------------------------------------------
 
 
-class _Product:
-    """Linear functions one after the other, a shift and a function."""
+class _Taps:
+    """A convolution with whole kernels, what is linear after it, and its function."""
 
     words = "sums of matrices"
 
-    def __init__(self, steps: Sequence[Linear], after: _After, frames: tuple[int, int]) -> None:
-        self.steps, self.after = tuple(steps), after
-        self.cut, self.frames = frames
+    def __init__(self, product: ByTaps, after: _After, cut: int, few: Sequence[Stage]) -> None:
+        self.product, self.after, self.cut, self.few = product, after, cut, few
         self.shift = after.shift[:, None, None, None].contiguous()
 
     @property
     def tensors(self) -> Sequence[torch.Tensor]:
         """The operators that it holds."""
-        return [self.shift, *(step.weights for step in self.steps if isinstance(step, ByTaps))]
+        return [self.shift, self.product.weights]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        for step in self.steps:
-            x = linear(step, x)
-        return self.after(x[:, self.cut :] + self.shift)
+        if x.shape[2] <= _FEW_OF_WHOLE:
+            for stage in self.few:
+                x = stage(x)
+            return x
+        return self.after(linear(self.product, x)[:, self.cut :] + self.shift)
 
 
 def _by_taps(
-    convolution: Convolution, size: Size, after: _After, cut: int
+    layer: nn.Module, convolution: KernelConv3d, size: Size, after: _After, cut: int
 ) -> tuple[Stage, Size] | None:
     """Return a convolution as sums over its frames, None where it would not be faster."""
-    kernels: list[tuple[KernelConv3d, torch.Tensor]]
-    if isinstance(convolution, TwoStepConv3d):
-        factor = convolution._log_speed_default.exp()
-        space, time = convolution.space_conv, convolution.time_conv
-        kernels = [(space, space.kernel()), (time, time.kernel() * factor)]
-    elif type(convolution) in (FullConv3d, TimeIndependentConv3d, PlainConv3d):
-        kernels = [(convolution, convolution.kernel())]
-    else:
+    frames, height, width = convolution.output_size([size.frames, size.height, size.width])
+    if min(frames - cut, height, width) < 1:
         return None
-    steps, now, cost, as_it_is = [], size, 0.0, 0.0
-    for i, (part, kernel) in enumerate(kernels):
-        if i == len(kernels) - 1:
-            kernel = kernel * after.scale[:, None, None, None, None]
-        frames, height, width = part.output_size([now.frames, now.height, now.width])
-        if min(frames, height, width) < 1:
-            return None
-        out = Size(len(kernel), frames, height, width)
-        alone = part.size[1:] == (1, 1) and not any(n for pair in part.padding[1:] for n in pair)
-        seen = Size(now.channels, now.frames, 1, 1) if alone else now
-        numbers = math.prod(kernel.shape[:4]) * seen.width * (1 if alone else width)
-        if numbers > LARGEST:
-            return None
-        pairs = out.channels * now.channels * frames * out.pixels
-        cost += _BY_TAPS * pairs * part.size[0] * part.size[1] * seen.width
-        as_it_is += _CONVOLUTION_3D * pairs * math.prod(part.size)
-        columns = _spatial_matrices(
-            kernel.transpose(1, 2).flatten(1, 2),
-            Size(1, 1, part.size[1], seen.width),
-            ((0, 0), part.padding[2]),
-        )  # (out, tap * in, row and column in, column out)
-        columns = columns.unflatten(1, (part.size[0], now.channels))
-        columns = columns.unflatten(3, (part.size[1], seen.width))
-        steps.append(
-            ByTaps(
-                columns.permute(1, 0, 5, 3, 2, 4),
-                seen.height,
-                (part.padding[0], part.padding[1]),
-                pixels=now.pixels if alone else 1,
-            )
-        )
-        now = out
-    if cost > as_it_is or now.frames <= cut:
+    taps, rows, columns = convolution.size
+    kernel = convolution.kernel() * after.scale[:, None, None, None, None]
+    if math.prod(kernel.shape[:4]) * size.width * width > LARGEST:
         return None
-    return _Product(steps, after, (cut, now.frames)), replace(now, frames=now.frames - cut)
+    if _BY_TAPS * size.width > _CONVOLUTION_3D * columns:
+        return None
+    # What the rows of the image that a kernel sees give to one row of pixels.
+    seen = Size(1, 1, rows, size.width)
+    matrices = _spatial_matrices(
+        kernel.transpose(1, 2).flatten(1, 2), seen, ((0, 0), convolution.padding[2])
+    )
+    matrices = matrices.unflatten(1, (taps, size.channels)).unflatten(3, (rows, size.width))
+    time, above = convolution.padding[:2]
+    product = ByTaps(matrices.permute(1, 0, 5, 3, 2, 4), size.height, (time, above))
+    few: list[Stage] = [AsItIs(layer, size, "layer"), *([Cut(cut)] if cut else [])]
+    return _Taps(product, after, cut, few), Size(len(kernel), frames - cut, height, width)
 
 
 class AsItIs:

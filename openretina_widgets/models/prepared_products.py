@@ -218,17 +218,15 @@ class ByTaps:
         Rows in.
     padding
         Frames of zeros before and after, rows of zeros above and below.
-    pixels
-        Pixels of a frame that are one column each, where the kernel is of one pixel.
     """
+
+    pieces = _PIECE
 
     def __init__(
         self,
         weights: torch.Tensor,
         height: int,
         padding: tuple[tuple[int, int], tuple[int, int]],
-        *,
-        pixels: int = 1,
     ) -> None:
         taps, out, columns, kernel, channels, width = weights.shape
         self.weights = weights.reshape(taps, out * columns, kernel * channels * width).contiguous()
@@ -237,15 +235,12 @@ class ByTaps:
         self.height, self.padded = height, height + self.above + below
         self.rows = self.padded - kernel + 1
         self.step = channels * width
-        self.pieces, self.alone = _PIECE, pixels > 1
 
     def there(self, x: torch.Tensor) -> torch.Tensor:
         """Return the sum over the channels in and the frames of the kernel."""
-        channels, frames, batch, pixels = x.shape
-        if self.alone:
-            x = x.reshape(channels, frames, batch * pixels, 1)
+        channels, frames, n, _ = x.shape
         taps, _, window = self.weights.shape
-        n, (before, behind) = x.shape[2], self.time
+        before, behind = self.time
         seen = x.new_zeros(self.padded, channels, self.width, before + frames + behind, n)
         inside = seen[self.above : self.above + self.height, :, :, before : before + frames]
         inside.copy_(x.unflatten(3, (self.height, self.width)).permute(3, 0, 4, 1, 2))
@@ -256,18 +251,16 @@ class ByTaps:
             rows = seen[row * self.step : row * self.step + window]
             for tap in range(taps):
                 made[row].addmm_(self.weights[tap], rows[:, tap * n : (tap + after) * n])
-        ordered = x.new_empty(
-            self.out, after, batch, pixels if self.alone else self.rows * self.columns
-        )
+        ordered = x.new_empty(self.out, after, n, self.rows * self.columns)
         made = made.view(self.rows, self.out, self.columns, after, n).permute(1, 3, 4, 0, 2)
         ordered.view(self.out, after, n, self.rows, self.columns).copy_(made)
         return ordered
 
     def back(self, gradient: torch.Tensor) -> torch.Tensor:
         """Return what each channel in and frame has a part in."""
-        out, after, batch, pixels = gradient.shape
+        out, after, n, _ = gradient.shape
         taps, _, window = self.weights.shape
-        n, (before, behind) = batch * pixels if self.alone else batch, self.time
+        before, behind = self.time
         frames = after + taps - 1 - before - behind
         rows = gradient.reshape(out, after, n, self.rows, self.columns).permute(3, 0, 4, 1, 2)
         rows = rows.reshape(self.rows, out * self.columns, after * n)
@@ -278,7 +271,4 @@ class ByTaps:
                 part[:, tap * n : (tap + after) * n].addmm_(self.weights[tap].T, rows[row])
         made = made.view(self.padded, self.channels, self.width, before + frames + behind, n)
         made = made[self.above : self.above + self.height, :, :, before : before + frames]
-        made = made.permute(1, 3, 4, 0, 2)
-        if self.alone:
-            return made.reshape(self.channels, frames, batch, pixels)
-        return made.flatten(3)
+        return made.permute(1, 3, 4, 0, 2).flatten(3)

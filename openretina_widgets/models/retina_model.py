@@ -215,6 +215,11 @@ class RetinaModel(nn.Module):
         return ModelIdentity(self.name, self.source, self.weight_hash)
 
     @property
+    def computed(self) -> tuple[str, ...]:
+        """How stimuli of which lengths were last computed in runs; see `prepared`."""
+        return self._forms.words()
+
+    @property
     def card(self) -> ModelCard:
         """What the model is, to read or to print; the weights are hashed for it each time."""
         return model_card(self)
@@ -363,7 +368,7 @@ class RetinaModel(nn.Module):
         self.check_stimulus(stimulus, finite=False)
         session = self.session(data_key)
         if (form := self._forms.fitting(stimulus, session)) is not None:
-            return form.responses(stimulus)
+            return form.responses(stimulus, session)
         return self._answer(stimulus, session)
 
     def own_responses(
@@ -388,13 +393,13 @@ class RetinaModel(nn.Module):
         self.check_stimulus(stimulus, finite=False)
         session = self.session(data_key)
         if (form := self._forms.fitting(stimulus, session)) is not None:
-            return form.own_responses(stimulus, neurons)
+            return form.own_responses(stimulus, neurons, session)
         response = self._answer(stimulus, session)
         index = neurons[:, None, None].expand(-1, response.shape[1], 1)
         return response.gather(2, index)[..., 0]
 
     def prepared(
-        self, time_steps: int, data_key: str | None = None
+        self, time_steps: int, data_key: str | Sequence[str] | None = None
     ) -> AbstractContextManager[Prepared | None]:
         """Return a context in which stimuli of one length are answered by a faster form.
 
@@ -407,14 +412,17 @@ class RetinaModel(nn.Module):
         time_steps
             Frames of the stimuli.
         data_key
-            Session that is asked, the first one for None.
+            Session that is asked, or several; the first one for None.
 
         Returns
         -------
         context manager
             Gives the form, whose ``words`` say what is computed how; None for the model as it is.
         """
-        return self._forms.use(time_steps, self.session(data_key))
+        asked = [data_key] if data_key is None or isinstance(data_key, str) else list(data_key)
+        if not asked:
+            raise ValueError("data_key: expected at least one session, got none")
+        return self._forms.use(time_steps, *dict.fromkeys(self.session(key) for key in asked))
 
     def answering_form(
         self, stimulus: torch.Tensor, data_key: str | None = None
@@ -451,6 +459,8 @@ class RetinaModel(nn.Module):
         shares = getattr(type(self.module), "forward", None) is CoreReadout.forward
         if len(sessions) > 1 and shares and isinstance(self.module, CoreReadout):
             self.check_stimulus(stimulus, finite=False)
+            if (form := self._forms.fitting(stimulus, *sessions)) is not None:
+                return form.of_sessions(stimulus, sessions)
             return self.module.responses(stimulus, sessions)
         return tuple(self(stimulus, session) for session in sessions)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets.insilico.shown_stimulus import show_stimulus
 from openretina_widgets.models import RetinaModel, load_model
 from openretina_widgets.models.core_readout import build_core_readout
 from openretina_widgets.models.prepared import AS_IT_IS, WAYS, prepare
@@ -113,11 +114,14 @@ def test_each_way_is_the_same_function(variant, way):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in paths(RECORDED)])
-def test_every_architecture(name):
+@pytest.mark.parametrize("ways", [None, WAYS], ids=["chosen", "forced"])
+def test_every_architecture(monkeypatch, name, ways):
+    if ways is not None:
+        monkeypatch.setattr("openretina_widgets.models.prepared_layers._BY_TAPS", 0.0)
     model = recording(RECORDED / f"{name}.ckpt").load().eval()
     model.requires_grad_(False)
     for session in model.sessions:
-        form = prepare(model.module, model.lag + 9, session)
+        form = prepare(model.module, model.lag + 9, session, ways=ways)
         if name.startswith(NOT_KNOWN):
             assert form is None
         else:
@@ -133,6 +137,66 @@ def test_larger_models(name):
     frames = model.lag + 20
     form = prepare(model.module, frames, model.sessions[0])
     check_same(model, form, movies(model, frames=frames), model.sessions[0])
+
+
+def test_a_batch_of_more_than_one_piece():
+    model = made()
+    stimulus = movies(model, batch=37)
+    check_same(model, prepare(model.module, stimulus.shape[2], "a"), stimulus, "a")
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("variant", ["plain", "padded", "cut", "even kernels"])
+def test_whole_kernels(monkeypatch, variant, batch):
+    monkeypatch.setattr("openretina_widgets.models.prepared_layers._BY_TAPS", 0.0)  # not to choose
+    model = made(**VARIANTS[variant], convolution_type="full")
+    stimulus = movies(model, batch=batch)
+    form = prepare(model.module, stimulus.shape[2], "a")
+    assert form.words.count("sums of matrices") == 3
+    check_same(model, form, stimulus, "a")
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("variant", ["plain", "padded", "cut", "even kernels"])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.words)
+def test_a_long_movie_is_taken_in_blocks_of_frames(monkeypatch, way, variant, batch):
+    monkeypatch.setattr("openretina_widgets.models.prepared_layers._MOVED", 0.0)  # not to choose
+    model = made(**VARIANTS[variant])
+    stimulus = movies(model, batch=batch, frames=151)
+    form = prepare(model.module, 151, "a", ways=[way])
+    assert "in blocks of" in form.words
+    check_same(model, form, stimulus, "a")
+
+
+def test_only_what_is_not_known_of_a_core_is_run_as_it_is():
+    recorded = {"simple_colour": "stimulus as it is", "gru_on": "recurrent unit as it is"}
+    for name, words in recorded.items():
+        model = recording(RECORDED / f"{name}.ckpt").load().eval()
+        form = prepare(model.module, model.lag + 9, model.sessions[0], ways=WAYS)
+        layers = sum("conv" in dict(layer.named_children()) for layer in model.module.core.features)
+        assert form.words.count(words) == 1
+        assert form.words.count("as it is") == 1
+        assert form.words.count("matrices") == layers
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_gradients_of_many_neurons_at_once_and_of_a_gradient(batch):
+    model = made()
+    x, y = (movies(model, batch=batch, frames=30).requires_grad_(True) for _ in range(2))
+    form = prepare(model.module, 30, "a")
+    found = []
+    for stimulus, response in ((x, model(x, "a")), (y, form.responses(y))):
+        last = response[:, -1].sum(0)
+        each = torch.vmap(
+            lambda one, y=last, x=stimulus: torch.autograd.grad(y, x, one, retain_graph=True)[0]
+        )(torch.eye(7))
+        (once,) = torch.autograd.grad(last.square().sum(), stimulus, create_graph=True)
+        (twice,) = torch.autograd.grad(once.square().sum(), stimulus)
+        found.append((each, once.detach(), twice))
+    for expected, got in zip(*found, strict=True):
+        size = float(expected.abs().max())
+        assert size > 0
+        torch.testing.assert_close(got, expected, rtol=0, atol=2e-5 * size)
 
 
 def test_the_shortest_stimulus():
@@ -257,6 +321,30 @@ def test_within_the_context_the_form_answers_and_outside_the_model(monkeypatch):
     assert "readout as one matrix" in form.words
 
 
+def test_several_sessions_are_answered_from_one_pass(monkeypatch):
+    model = made()
+    stimulus = movies(model, frames=30)
+    plain = model.responses(stimulus, ["b", "a"])
+    core = Counted(model, monkeypatch)
+    with model.prepared(30, ["a", "b", "a"]) as form:
+        assert form.sessions == ("a", "b")
+        faster = model.responses(stimulus, ["b", "a"])
+        alone = model(stimulus, "b")
+        own = model.own_responses(stimulus, torch.tensor([2, 0, 1]), "b")
+    assert core.calls == 0
+    for one, other in zip(faster, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    torch.testing.assert_close(alone, faster[0])
+    torch.testing.assert_close(own[0], alone[0, :, 2])
+    with model.prepared(30, "a"):
+        model.responses(stimulus, ["a", "b"])  # one of which the form does not know
+    assert core.calls == 1
+    with pytest.raises(ValueError, match="data_key: expected at least one session"):
+        model.prepared(30, [])
+    with pytest.raises(ValueError, match="no session 'c'"):
+        model.prepared(30, ["a", "c"])
+
+
 def test_it_is_built_once_and_again_when_the_weights_have_changed():
     model = made()
     with model.prepared(30, "a") as first:
@@ -348,12 +436,48 @@ def test_sweeps_and_fields_give_the_same(monkeypatch):
     as_it_is(monkeypatch)
     model = load_model("trained")
     plain = orw.sweep(model, experiment), orw.receptive_fields(model, neurons=[0, 40])
+    assert "readout as one matrix" in faster[0].settings["computed"]
+    assert plain[0].settings["computed"] == AS_IT_IS
     torch.testing.assert_close(
         torch.tensor(faster[0].responses), torch.tensor(plain[0].responses), rtol=0, atol=1e-5
     )
     torch.testing.assert_close(
         torch.tensor(faster[1].fields), torch.tensor(plain[1].fields), rtol=0, atol=1e-5
     )
+
+
+def test_averages_and_shown_stimuli_give_the_same(monkeypatch):
+    results = []
+    for plain in (False, True):
+        if plain:
+            as_it_is(monkeypatch)
+        model = load_model("trained")
+        core = Counted(model, monkeypatch)
+        shown = show_stimulus(model, "moving_bar", direction=90.0, neurons=[40])
+        field = orw.receptive_fields(model, neurons=[0, 40], method="sta", frames=400)
+        assert (core.calls > 0) is plain
+        results.append((torch.tensor(shown.response), torch.tensor(field.fields)))
+    for faster, other in zip(*results, strict=True):
+        torch.testing.assert_close(faster, other, rtol=0, atol=1e-5 * float(other.abs().max()))
+
+
+def test_the_card_says_what_ran():
+    model = made()
+    assert "Computed" not in dict(model.card.rows())
+    with model.prepared(30, "a") as form:
+        pass
+    assert dict(model.card.rows())["Computed"] == [f"30 frames: {form.words}"]
+    assert form.words in " ".join(str(model.card).split())
+
+
+def test_a_form_that_is_built_in_inference_mode_lets_gradients_pass():
+    model = made()
+    with torch.inference_mode(), model.prepared(30, "a"):
+        model(movies(model, frames=30), "a")
+    stimulus = movies(model, frames=30).requires_grad_(True)
+    with model.prepared(30, "a"):
+        model(stimulus, "a").sum().backward()
+    assert float(stimulus.grad.abs().max()) > 0
 
 
 @pytest.mark.cuda

@@ -94,7 +94,10 @@ def _batched(response: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor | N
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_NO_RULE)
         try:
-            (gradient,) = torch.autograd.grad(response, stimulus, each, is_grads_batched=True)
+            # `vmap` itself and not `is_grads_batched`, which knows no rules of autograd functions.
+            gradient = torch.vmap(
+                lambda one: torch.autograd.grad(response, stimulus, one, retain_graph=True)[0]
+            )(each)
         except torch.cuda.OutOfMemoryError:
             raise
         except RuntimeError:  # no rule for batches; any other trouble meets the copies as well

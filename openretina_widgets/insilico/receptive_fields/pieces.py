@@ -57,5 +57,10 @@ def answer(
     """Return the responses ``(time, neuron)`` to a piece of the noise."""
     grey = torch.tensor(noise.screen.grey)[:, None, None, None]
     shown = (movie + grey)[None].to(device=model.device, dtype=model.dtype)
-    with torch.no_grad(), full_float32(model.device), memory_in_words(1, model.device):
+    with (
+        torch.no_grad(),
+        full_float32(model.device),
+        memory_in_words(1, model.device),
+        model.prepared(shown.shape[2], session),
+    ):
         return model(shown, session)[0][:, neurons].float()

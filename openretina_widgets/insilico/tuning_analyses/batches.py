@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ import torch
 from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.compute import full_float32, memory_in_words
 from openretina_widgets.insilico.metering import bytes_of, free_on, is_out_of_memory, meter
+from openretina_widgets.models.prepared import words_of
 from openretina_widgets.models.retina_model import RetinaModel
 
 Job = TypeVar("Job")
@@ -54,6 +54,8 @@ class Room:
         Most movies in a batch; None for as many as fit.
     stated
         Whether the user gave the budget.
+    computed
+        What was computed how, in words, in the order in which it came.
     """
 
     device: torch.device
@@ -61,6 +63,7 @@ class Room:
     batch: int | None
     stated: bool
     bytes_per_frame: float | None = field(default=None, init=False)
+    computed: dict[str, None] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, device: torch.device, memory_mb: float | None, batch: int | None) -> Room:
@@ -120,14 +123,14 @@ def run_batch(
     frames = int(movies[0].shape[1])
     sessions = [session for session, _ in wanted]
     out_of_memory = None
-    faster = model.prepared(frames, sessions[0]) if len(sessions) == 1 else nullcontext()
     try:
         with (
             torch.no_grad(),
             full_float32(room.device),
             memory_in_words(len(movies), room.device),
-            faster,
+            model.prepared(frames, sessions) as form,
         ):
+            room.computed[words_of(form)] = None
             stimulus = torch.stack(list(movies)).to(device=room.device, dtype=model.dtype)
             if room.bytes_per_frame is None:
                 with meter(room.device) as used:

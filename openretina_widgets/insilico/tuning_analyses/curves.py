@@ -71,6 +71,7 @@ class TuningCurves:
         All else that the stimuli are made from; ``"stimulus"`` has every parameter of one of them,
         with units. ``"events"`` are what, start and stop in response
         frames of the first condition; ``"events_of_conditions"`` those of each where they differ.
+        ``"computed"`` says how the model was computed.
     polar
         Axis that is an angle; None without one.
     model, lag, frame_rate, pixel_size_um, channels, unit

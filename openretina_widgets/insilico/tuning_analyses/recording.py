@@ -40,6 +40,7 @@ class Recording:
     seed: int
     notes: tuple[str, ...] = ()
     duration_s: float = 0.0
+    computed: tuple[str, ...] = ()
     _grey: dict[int, np.ndarray] = field(default_factory=dict)
     _said: dict[str, set[tuple[int, ...]]] = field(default_factory=dict)
 
@@ -175,6 +176,7 @@ class Recording:
             "stimulus": self.shown,
             "contrast_source": self.screen.contrast_source,
             "device": str(self.model.device),
+            "computed": " | ".join(self.computed),
         }
         if not same:
             settings["events_of_conditions"] = in_order

@@ -350,6 +350,7 @@ def recorded(
             duration += time.perf_counter() - since
             for recording in recordings:
                 recording.duration_s = duration
+                recording.computed = tuple(room.computed)
             yield done, total, batch, answers
 
 
