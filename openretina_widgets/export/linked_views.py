@@ -263,6 +263,7 @@ def _planes(field: VectorField, neuron_name: str, image_name: str) -> list[Group
         View(
             "vector_plane",
             state | planes[lead],
+            whole=True,
             name=image_name,
             follows=(neuron_name,),
             states=planes,
@@ -362,7 +363,7 @@ def _rows(
         model=result.model,
     )
     types = [kind or "" for kind in result.cell_types or ("",) * len(result.neurons)]
-    height = min(260, 60 + 30 * len(result.neurons))
+    height = min(320, 90 + 34 * len(result.neurons))  # of the head, and of rows
     state = table_state(_with_types(table, types), height=height)
     state["selected"] = [result.neurons[0]]
     return Group(words=words, views=[View("population_table", state, whole=True, name=neuron_name)])

@@ -13,6 +13,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.errors import unknown_name
 from openretina_widgets.export import SUFFIXES
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
@@ -264,6 +265,8 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     ) -> None:
         check_settings("StimulusWall", settings, neuron_steps, type(self).__init__)
         face = as_retina_model(model)
+        if order not in _ORDERS:
+            raise ValueError(unknown_name("order", str(order), _ORDERS, "order"))
         if selection is None:
             selection = Selection(face, data_key=data_key)
         elif selection.model is not face:

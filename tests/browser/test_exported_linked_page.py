@@ -60,10 +60,10 @@ def page(request, call, page_path):
 
     call(listen)
     yield opened
-    assert said == []
-    assert requests == [page_path.as_uri()]
     call(context.close)
     call(launched.__exit__, None, None, None)
+    assert said == []
+    assert requests == [page_path.as_uri()]
 
 
 def texts(page, call, selector):
