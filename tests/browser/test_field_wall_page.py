@@ -199,7 +199,7 @@ def test_live_images_replace_those_shown(page: BarePage, make: Any) -> None:
     wall = make(images)
     page.show(wall)
     page.pump()
-    for factor in (1, -1, 1, -1):
+    for factor in (-1, 1, -1):
         wall.show_live(factor * images)
         page.settle()
         page.pump()
@@ -207,7 +207,7 @@ def test_live_images_replace_those_shown(page: BarePage, make: Any) -> None:
     limit = np.abs(images[4]).max()
     shown = page.pixels(CANVAS)[y + 3 : y + 108 : 6, x + 3 : x + 96 : 6, :3]
     assert (shown == DIVERGING[quantise(-images[4, 0], (-limit, limit))]).all()
-    assert wall.stats.sent == 4
+    assert wall.stats.sent == 3
     page.show(wall)  # a second view, from what is newest
     page.settle()
     assert (page.pixels(CANVAS, 1)[y + 3 : y + 108 : 6, x + 3 : x + 96 : 6, :3] == shown).all()
