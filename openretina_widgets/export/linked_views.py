@@ -19,7 +19,7 @@ from openretina_widgets.drawing.map_content import (
     map_note,
     maps_in_words,
 )
-from openretina_widgets.drawing.plane_content import plane_content
+from openretina_widgets.drawing.plane_content import NO_PLANE, plane_content
 from openretina_widgets.drawing.retina_content import retina_content
 from openretina_widgets.export.results import Result
 from openretina_widgets.export.views import (
@@ -246,7 +246,7 @@ def _planes(field: VectorField, neuron_name: str, image_name: str) -> list[Group
     columns = range(min(most, len(field.neurons)))
     planes = {
         str(field.neurons[column]): {
-            "_content": {"version": 1, **_plane(field, column)},
+            "_content": {**NO_PLANE, "version": 1, **_plane(field, column)},
             "title": f"Images in the plane of {names[column]}",
         }
         for column in columns
@@ -263,6 +263,7 @@ def _planes(field: VectorField, neuron_name: str, image_name: str) -> list[Group
         View(
             "vector_plane",
             state | planes[lead],
+            whole=True,
             name=image_name,
             follows=(neuron_name,),
             states=planes,
@@ -362,7 +363,7 @@ def _rows(
         model=result.model,
     )
     types = [kind or "" for kind in result.cell_types or ("",) * len(result.neurons)]
-    height = min(260, 60 + 30 * len(result.neurons))
+    height = min(320, 90 + 34 * len(result.neurons))  # of the head, and of rows
     state = table_state(_with_types(table, types), height=height)
     state["selected"] = [result.neurons[0]]
     return Group(words=words, views=[View("population_table", state, whole=True, name=neuron_name)])

@@ -65,6 +65,7 @@ class LiveCanvas(CanvasWidget):
         self, *, layout: ipywidgets.Layout | dict[str, str] | None = None, **settings: Any
     ) -> None:
         self._due = False  # a live picture waits to be sent
+        self._whole = True  # and all of it has to be
         self._window, self._main_loop = FrameWindow(), MainLoop()
         super().__init__(layout=layout, **settings)
         self.on_msg(self._on_message)
@@ -124,16 +125,19 @@ class LiveCanvas(CanvasWidget):
         if not (self._due and self._window.ready):
             return
         self._due = False
-        content = self._encoded()
-        frames = content["frames"]
+        told, frames = self._picture()
         number, ask = self._window.count_sent(len(frames))
-        message = {"event": "frames", "frame": number, "ask": ask, **self._live(content)}
-        self.send(message, buffers=[frames])
+        self.send({"event": "frames", "frame": number, "ask": ask, **told}, buffers=[frames])
+
+    def _picture(self) -> tuple[dict[str, Any], bytes]:
+        """Return what goes with the live picture that is due, and its pixels."""
+        content = self._encoded()
+        return self._live(content), content["frames"]
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         """Hear the browser; on any thread, so what there is to send is left to the main loop."""
         event = self._window.hear(content)
         if event == "open" and not self._is_newest(content.get("version")):
-            self._due = True  # the page missed the newest while it loaded
+            self._due = self._whole = True  # the page missed the newest while it loaded
         if event and self._due:
             self._main_loop.call(self._deliver)

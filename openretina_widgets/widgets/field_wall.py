@@ -97,6 +97,10 @@ class FieldWall(LiveCanvas):
         layout: ipywidgets.Layout | dict[str, str] | None = None,
     ) -> None:
         self._images: Images | None = None
+        self._told = -1  # the version that every page has, or is on its way
+        self._pixels: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._limits: list[float] = []
+        self._changed = np.empty(0, bool)  # images that no page has yet
         self._listing: dict[str, Any] = {}
         self._version = 0
         self._encoding: dict[str, Any] = {}
@@ -112,7 +116,9 @@ class FieldWall(LiveCanvas):
             layout=layout,
         )
         self.selected = tuple(selected)
-        self._content = self._encoded()
+        if scale == "common":  # which was not known before
+            self._encode()
+        self.flush()
 
     @property
     def images(self) -> Images | None:
@@ -127,7 +133,7 @@ class FieldWall(LiveCanvas):
     @property
     def limits(self) -> NDArray[np.float64]:
         """``(neuron,)``: the value of each neuron in the full colour; 0 where nothing is known."""
-        return np.array(self._encoded()["limits"])
+        return np.array(self._limits)
 
     def show(
         self,
@@ -143,16 +149,15 @@ class FieldWall(LiveCanvas):
         A chosen neuron stays chosen if it is among them.
         """
         self._take(images, neurons, labels, notes, panels)
-        self._due = False
         with self.hold_sync():
-            self._content = self._encoded()
+            self.flush()
             self.selected = tuple(index for index in self.selected if index in self.neurons)
 
     def show_live(self, images: Any) -> None:
         """Show newer images of the same neurons: soon, or else replaced by still newer ones.
 
-        Pictures do not pile up on their way (see transport.py). Call it on the main thread; at the
-        end of a run call `flush`, or `show`.
+        Those that changed are sent, and no others. Pictures do not pile up on their way (see
+        transport.py). Call it on the main thread; at the end of a run call `flush`, or `show`.
 
         Raises
         ------
@@ -163,8 +168,19 @@ class FieldWall(LiveCanvas):
         if self._images is None or array.shape != self._images.shape:
             expected = None if self._images is None else self._images.shape
             raise ValueError(f"images: expected the shape {expected}, got {array.shape}")
+        # Bit by bit: what is not finite is no change either.
+        changed = (array.view(np.int32) != self._images.view(np.int32)).any(axis=(1, 2, 3))
+        if not changed.any():
+            return
         self._images, self._version = array, self._version + 1
+        self._encode(changed)
         self._send_soon()
+
+    def flush(self) -> None:
+        """Make the newest images the widget's state: every view draws them, whatever waits."""
+        super().flush()
+        self._told, self._whole = self._version, False
+        self._changed[:] = False
 
     def clear(self) -> None:
         """Take all images away."""
@@ -186,6 +202,7 @@ class FieldWall(LiveCanvas):
     def _rescale(self, change: Any) -> None:
         if "limits" in self._encoding:  # not while the widget is built
             self._version += 1
+            self._encode()
             self.flush()
 
     def _take(
@@ -199,6 +216,41 @@ class FieldWall(LiveCanvas):
         array = None if images is None else as_images(images)
         self._listing = listing(array, neurons, labels, notes, panels)
         self._images, self._version = array, self._version + 1
+        self._encode()
+
+    def _encode(self, changed: np.ndarray | None = None) -> None:
+        """Bring pixels and limits up to the images; all of them where None changed alone."""
+        images = self._images
+        if images is None:
+            self._pixels, self._limits = np.empty(0, np.uint8), []
+            self._changed = np.empty(0, bool)
+            return
+        if changed is None or self.scale == "common" or len(self._pixels) != len(images):
+            frames, self._limits = encode_images(images, self.scale)
+            self._pixels = np.frombuffer(frames, np.uint8).reshape(images.shape).copy()
+            self._changed = np.ones(len(images), bool)
+            return
+        frames, limits = encode_images(images[changed], self.scale)
+        self._pixels[changed] = np.frombuffer(frames, np.uint8).reshape(-1, *images.shape[1:])
+        for place, limit in zip(np.flatnonzero(changed).tolist(), limits, strict=True):
+            self._limits[place] = limit
+        self._changed |= changed
+
+    def _picture(self) -> tuple[dict[str, Any], bytes]:
+        """Return the images that changed since the last one that was sent, or all of them."""
+        base, self._told = self._told, self._version
+        places = np.flatnonzero(self._changed)
+        whole = self._whole or len(places) == len(self._changed)
+        self._changed[:] = self._whole = False
+        if whole:
+            return super()._picture()
+        told = {
+            "version": self._version,
+            "base": base,
+            "places": places.tolist(),
+            "limits": [self._limits[place] for place in places.tolist()],
+        }
+        return told, self._pixels[places].tobytes()
 
     def _live(self, content: dict[str, Any]) -> dict[str, Any]:
         return {name: content[name] for name in ("version", "limits")}
@@ -209,12 +261,10 @@ class FieldWall(LiveCanvas):
     def _encoded(self) -> dict[str, Any]:
         """What the browser needs to draw the newest images; made once a version."""
         if self._encoding.get("version") != self._version:
-            images = self._images
-            frames, limits = (b"", []) if images is None else encode_images(images, self.scale)
             self._encoding = {
                 "version": self._version,
                 **self._listing,
-                "limits": limits,
-                "frames": frames,
+                "limits": list(self._limits),
+                "frames": self._pixels.tobytes(),
             }
         return self._encoding

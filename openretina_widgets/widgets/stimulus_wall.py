@@ -13,6 +13,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
+from openretina_widgets.errors import unknown_name
 from openretina_widgets.export import SUFFIXES
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
@@ -100,6 +101,7 @@ class StimulusPictures:
         self._final = np.full(len(self.neurons), -np.inf)  # best of the seeds that have ended
         self._most, self._updates = most, 0
         self._again_at = 0.0
+        self._known: set[tuple[int, int]] = set()  # neurons and seeds whose results were seen
         self._total = len(self.neurons)
 
     @property
@@ -115,6 +117,9 @@ class StimulusPictures:
             try:
                 step = steps.send(sent)
             except StopIteration as end:
+                # What ended with the last step, or was there before: read in this thread.
+                for block in end.value.blocks(but=self._known):
+                    self.finish(block)
                 return end.value
             if first:  # what a folder holds from before
                 for block in step.result.blocks():
@@ -128,11 +133,18 @@ class StimulusPictures:
     def finish(self, result: OptimizationResult) -> None:
         """Keep pictures of results."""
         images, scores = strongest_frames(result.stimulus), result.score.tolist()
+        self._known.update(
+            (neuron, seed) for (neuron,), seed in zip(result.neurons, result.seeds, strict=True)
+        )
         for row, (neuron,) in enumerate(result.neurons):
             place = self._place.get(neuron)
             if place is not None and scores[row] > self._final[place]:
                 self._images[place] = images[row]
                 self._scores[place] = self._final[place] = scores[row]
+
+    def wait_for(self, seconds: float) -> None:
+        """Leave the run the time that drawing has cost it, many times over."""
+        self._again_at = max(self._again_at, time.perf_counter() + seconds * (1 / _SHARE - 1))
 
     def __call__(self, step: PopulationStep) -> LiveStimuli:
         """Return what is drawn of a step."""
@@ -160,8 +172,7 @@ class StimulusPictures:
             self._updates,
             step.result,
         )
-        end = time.perf_counter()
-        self._again_at = end + (end - start) * (1 / _SHARE - 1)
+        self.wait_for(time.perf_counter() - start)
         return live
 
     def ended(self, result: PopulationResult) -> LiveStimuli:
@@ -256,6 +267,8 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     ) -> None:
         check_settings("StimulusWall", settings, neuron_steps, type(self).__init__)
         face = as_retina_model(model)
+        if order not in _ORDERS:
+            raise ValueError(unknown_name("order", str(order), _ORDERS, "order"))
         if selection is None:
             selection = Selection(face, data_key=data_key)
         elif selection.model is not face:
@@ -487,10 +500,13 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         self._live = live
         if self.job is None or self.job.done():
             return
+        start = time.thread_time()
         self.wall.show_live(live.images[self._order])
         if live.movie is not None:
             self._play()
         self._show_going(progress=live.progress, figures=self._figures())
+        if self._pictures is not None:
+            self._pictures.wait_for(time.thread_time() - start)
 
     def _ended(self, job: Job[LiveStimuli, PopulationResult]) -> None:
         self.wall.flush()
@@ -505,8 +521,6 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         pictures = self._pictures
         if pictures is None:
             return
-        for block in result.blocks():
-            pictures.finish(block)
         self._live = pictures.ended(result)
         self.result = result
         self._draw()

@@ -142,18 +142,12 @@ class VectorFieldViewer(ChosenExport, SelectionRun[Progress, VectorField]):
         self._status = RunStatus()
         self.plane = VectorPlane(title="Images in the plane", height=420)
         self._words = ipw.HTML(layout=ipw.Layout(width="auto", overflow="auto"))
-        self._stage = ipw.VBox(layout=ipw.Layout(flex="1 1 420px", min_width="0"))
+        # Wide enough for two maps beside each other, the second with its colour bar.
+        self._stage = ipw.VBox(layout=ipw.Layout(flex="1 1 550px", min_width="0"))
         what = ipw.VBox([self._images, self._seed, self._span])
         drawn = ipw.VBox([self.plane], layout=ipw.Layout(flex="1 1 420px", min_width="0"))
         right = ipw.VBox(
-            [
-                self._buttons,
-                self._status,
-                ipw.HBox(
-                    [drawn, self._stage], layout=ipw.Layout(flex_flow="row wrap", width="100%")
-                ),
-                self._words,
-            ],
+            [self._buttons, self._status, self._words],
             layout=ipw.Layout(flex="1000 1 480px", min_width="0"),
         )
         super().__init__(
@@ -161,6 +155,10 @@ class VectorFieldViewer(ChosenExport, SelectionRun[Progress, VectorField]):
                 ipw.HBox(
                     [beside_or_above([what, self.picker]), right],
                     layout=ipw.Layout(flex_flow="row wrap", width="100%"),
+                ),
+                ipw.HBox(
+                    [drawn, self._stage],
+                    layout=ipw.Layout(flex_flow="row wrap", width="100%", margin="8px 0 0"),
                 ),
                 ExportMenu(self, name="vector_field"),
             )

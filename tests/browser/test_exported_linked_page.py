@@ -60,10 +60,10 @@ def page(request, call, page_path):
 
     call(listen)
     yield opened
-    assert said == []
-    assert requests == [page_path.as_uri()]
     call(context.close)
     call(launched.__exit__, None, None, None)
+    assert said == []
+    assert requests == [page_path.as_uri()]
 
 
 def texts(page, call, selector):
@@ -115,7 +115,7 @@ def test_a_row_of_the_table_and_a_tile_of_the_wall_choose_together(page, call):
     neuron = title.removeprefix("Neuron ").split(" ")[0]
     assert words.startswith(neuron), (words, title)
     (foot,) = texts(page, call, f"{part} .orw-wall-foot")
-    assert foot.startswith(f"{neuron} ")
+    assert foot.startswith(f"Chosen: {neuron} · ")
 
 
 def test_a_row_shows_that_neurons_map_and_a_cell_plays_its_stimulus(page, call):
@@ -134,10 +134,10 @@ def test_a_row_shows_that_neurons_map_and_a_cell_plays_its_stimulus(page, call):
     (title,) = texts(page, call, f"{part} .orw-player-title")
 
     def cell():
-        svg = page.locator(f"{part} svg").first
-        svg.scroll_into_view_if_needed()
-        box = svg.bounding_box()
-        page.mouse.click(box["x"] + 0.12 * box["width"], box["y"] + 0.75 * box["height"])
+        frame = page.locator(f"{part} svg .orw-map-frame").first  # of the map, then of its bar
+        frame.scroll_into_view_if_needed()
+        box = frame.bounding_box()
+        page.mouse.click(box["x"] + 0.2 * box["width"], box["y"] + 0.75 * box["height"])
         page.wait_for_timeout(200)
 
     call(cell)

@@ -58,6 +58,7 @@ def test_stimuli_emerge_are_sorted_chosen_and_played(lab: Lab) -> None:
     lab.wait_until(f"bool((wall.player.stimulus == {best}).all())")
     scores = "[float(wall.result.of(n).score[0]) for n in wall.wall.neurons]"
     assert lab.evaluate_in_kernel(f"{scores} == sorted({scores}, reverse=True)") == "True"
+    lab.page.set_viewport_size({"width": 1440, "height": 1700})
     for theme in ("light", "dark"):
         lab.set_theme(theme)
         lab.screenshot(f"stimulus-wall-{theme}", output)

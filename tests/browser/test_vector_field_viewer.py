@@ -84,5 +84,15 @@ def test_looks(lab: Lab, theme: str) -> None:
     button(output, "Run").click()
     expect(message(output)).to_contain_text("Done", timeout=60_000)
     expect(output).to_contain_text("cosine to the mean LSTA")
+    # Image above LSTA, green beside UV, and all four beside the plane.
+    maps = output.locator(".orw-retina")
+    boxes = [maps.nth(k).bounding_box() for k in range(4)]
+    places = [(box["x"], box["y"]) for box in boxes if box is not None]
+    assert places[0][1] == places[1][1] < places[2][1] == places[3][1]
+    assert places[0][0] == places[2][0] < places[1][0] == places[3][0]
+    plane = output.locator(".orw-plane").bounding_box()
+    assert plane is not None
+    assert plane["x"] + plane["width"] <= places[0][0]
+    assert abs(plane["y"] - places[0][1]) < 60  # one row, the maps below their heading
     lab.screenshot(f"vector-field-{theme}", output)
     lab.set_theme("light")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ from tests.tutorials.small_lesson import small_lesson
 
 pytestmark = pytest.mark.browser
 
+WALL = """
+import openretina_widgets as orw
+model = orw.load_model("synthetic")
+orw.StimulusWall(model, neurons=range(16), max_iterations=20, patience=None)
+"""
 TEMPLATE = Path(__file__).parents[2] / "voila_template"
 ICONS = "https://cdn.jsdelivr.net/npm/@fortawesome/fontawesome-free@%5E5/css/"
 # Notebook 7's part for JupyterLab does not start in Voilà, which then goes on without it.
@@ -74,6 +80,22 @@ def test_the_laboratory_optimises_and_stops(app: App) -> None:
     assert set(app.outside_requests) == {f"{ICONS}{name}.min.css" for name in ("all", "v4-shims")}
     app.allow_error("ERR_INTERNET_DISCONNECTED https://cdn.jsdelivr.net/")
     app.outside_requests.clear()
+    assert app.complaints() == []
+
+
+def test_the_wall_of_best_stimuli_emerges_and_a_click_opens_one(app: App) -> None:
+    app.page.set_viewport_size({"width": 1500, "height": 1700})
+    output = app.show(WALL)
+    button(output, "Optimise").click()
+    expect(message(output)).to_contain_text("16 of 16 neurons have ended", timeout=120_000)
+    output.locator(".orw-wall-sizer canvas").click(position={"x": 210, "y": 60})
+    heading = output.locator(".orw-neuron-detail .orw-heading").first
+    expect(heading).to_have_text(re.compile(r"Receptive field: 1 [^…]*$"))
+    expect(output.locator(".orw-player")).not_to_have_class(re.compile("orw-player-empty"))
+    expect(output.locator(".orw-neuron-detail .orw-curves-mark").first).to_be_visible()
+    app.screenshot("voila-wall")
+    app.allow_error("ERR_INTERNET_DISCONNECTED https://cdn.jsdelivr.net/")
+    app.outside_requests.clear()  # the icons, as above
     assert app.complaints() == []
 
 

@@ -13,7 +13,7 @@ from openretina_widgets import export
 from openretina_widgets.drawing import colour
 from openretina_widgets.export.movie import movie_frames
 
-KINDS = ("best", "gratings", "gradient", "table", "bar")
+KINDS = ("best", "gratings", "gradient", "table", "bar", "contrasts", "noise field")
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -104,3 +104,59 @@ def test_two_thousand_fields_are_encoded_soon() -> None:
     wall = FieldWall(np.random.default_rng(0).normal(size=(2000, 2, 18, 16)))
     assert len(wall._encoded()["frames"]) == 2000 * 2 * 18 * 16
     wall.close()
+
+
+THREE = np.concatenate([IMAGES, IMAGES[:1] / 3])
+
+
+def test_live_images_that_changed_are_sent_alone() -> None:
+    wall = FieldWall(THREE)
+    sent = []
+    wall.send = lambda content, buffers=None: sent.append((content, buffers[0]))
+    wall._window.hear({"event": "open", "view": "a", "version": wall._version})
+    newer = np.array(THREE, dtype=np.float32)
+    newer[1] *= -2
+    wall.show_live(newer)
+    wall.show_live(newer)  # nothing changed
+    ((content, pixels),) = sent
+    assert content["places"] == [1]
+    assert content["base"] == content["version"] - 1
+    whole = np.frombuffer(wall._encoded()["frames"], np.uint8).reshape(len(THREE), -1)
+    assert pixels == whole[1].tobytes()
+    assert content["limits"] == [wall._encoded()["limits"][1]]
+    again = FieldWall(newer)
+    assert again._encoded()["frames"] == wall._encoded()["frames"]
+    assert again.limits.tolist() == wall.limits.tolist()
+    wall.close()
+    again.close()
+
+
+def test_what_could_not_be_sent_is_sent_with_the_next() -> None:
+    wall = FieldWall(THREE)
+    sent = []
+    wall.send = lambda content, buffers=None: sent.append(content)
+    images = np.array(THREE, dtype=np.float32)
+    images[0] *= 2
+    wall.show_live(images.copy())  # no page is open
+    assert sent == []
+    wall._window.hear({"event": "open", "view": "a", "version": wall._version})
+    images[1] *= 2
+    wall.show_live(images.copy())
+    (content,) = sent
+    assert content["places"] == [0, 1]
+    wall.close()
+
+
+def test_a_common_scale_changes_all() -> None:
+    wall = FieldWall(THREE, scale="common")
+    assert len(set(wall.limits.tolist())) == 1
+    sent = []
+    wall.send = lambda content, buffers=None: sent.append(content)
+    wall._window.hear({"event": "open", "view": "a", "version": wall._version})
+    images = np.array(THREE, dtype=np.float32)
+    images[0] *= 7
+    wall.show_live(images)
+    (content,) = sent
+    assert "places" not in content
+    assert set(wall.limits.tolist()) == {15.0}  # of 14, rounded up
+    wall.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from openretina_widgets import RetinaModel, StimulusWall, export, optimize_neurons
 from openretina_widgets.errors import NotReproducible
 from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
+from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.widgets.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -78,6 +80,49 @@ def test_orders(wall, order) -> None:
     for place, neuron in enumerate(wall.wall.neurons):
         assert np.array_equal(wall.wall.images[place].ravel(), images[neuron])
     assert wall.wall.selected == (1,)
+
+
+@pytest.mark.parametrize("order", ["type", "score", "similarity"])
+def test_an_order_that_is_given_holds_from_the_beginning(small_model, order) -> None:
+    wall = StimulusWall(small_model, order=order, selection=Selection(small_model), **FEW)
+    wall.selection.choose(2)
+    result = wall.start().result(timeout=60)
+    images = {n: frame_of(result.of(n).stimulus[0]).ravel() for n in range(3)}
+    expected = {
+        "type": [2, 1, 0],  # no type, OFF, ON
+        "score": sorted(range(3), key=lambda n: -float(result.of(n).score[0])),
+        "similarity": sorted(
+            range(3), key=lambda n: -float(images[n] @ images[2] / np.linalg.norm(images[n]))
+        ),
+    }[order]
+    assert list(wall.wall.neurons) == expected
+    if order == "similarity":
+        assert wall.wall.neurons[0] == 2
+    wall.close()
+
+
+def test_what_was_read_is_not_read_again(small_model, tmp_path, monkeypatch) -> None:
+    """In a folder of thousands, the end of a run reads what is new, and in the run's thread."""
+    folder = tmp_path / "best"
+    wall = StimulusWall(small_model, folder=folder, **FEW)
+    wall.start().result(timeout=60)
+    images = wall.wall.images.copy()
+    read = []
+    load = OptimizationResult.load.__func__
+
+    def counted(cls, path):
+        read.append(threading.current_thread() is threading.main_thread())
+        return load(cls, path)
+
+    monkeypatch.setattr(OptimizationResult, "load", classmethod(counted))
+    wall.detail.wait(60)
+    again = StimulusWall(small_model, folder=folder, **FEW)
+    again.start().result(timeout=60)
+    assert read.count(False) == 1  # one block
+    assert read.count(True) == 1  # the stimulus that plays
+    assert np.array_equal(again.wall.images, images)
+    again.close()
+    wall.close()
 
 
 def test_a_choice_is_shared_and_plays(small_model) -> None:
@@ -177,6 +222,8 @@ def test_its_notebook_asks_for_what_was_asked(synthetic, tmp_path) -> None:
 def test_errors_name_the_argument(small_model) -> None:
     with pytest.raises(TypeError, match="max_iterations"):
         StimulusWall(small_model, max_iteration=3)
+    with pytest.raises(ValueError, match="order: there is no order 'scores'"):
+        StimulusWall(small_model, order="scores")
     with pytest.raises(ValueError, match="chunk"):
         StimulusWall(small_model, chunk=0)
     with pytest.raises(ValueError, match="selection"):

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,9 +160,21 @@ class PopulationResult:
         for neuron in self.neurons:
             yield neuron, self.of(neuron)
 
-    def blocks(self) -> Iterator[OptimizationResult]:
-        """Yield all results as they came, some neurons at once: each file is read once."""
-        for block in {id(one.block): one.block for one in list(self._ones.values())}.values():
+    def blocks(
+        self, but: Collection[tuple[int, int]] = frozenset()
+    ) -> Iterator[OptimizationResult]:
+        """Yield all results as they came, some neurons at once: each file is read once.
+
+        Parameters
+        ----------
+        but
+            Pairs of neuron and seed that are known: blocks of these alone are left out.
+        """
+        wanted = [one for pair, one in list(self._ones.items()) if pair not in but]
+        keys = {
+            one.block if isinstance(one.block, Path) else id(one.block): one.block for one in wanted
+        }
+        for block in keys.values():
             yield OptimizationResult.load(block) if isinstance(block, Path) else block
 
     def together(self) -> OptimizationResult:

@@ -7,7 +7,8 @@
  * @typedef {{version: number, shape: [number, number, number, number], neurons: number[],
  *   labels: string[], notes: string[], panels: {name: string, colour: string}[], limits: number[],
  *   data: Uint8Array}} Content
- * @typedef {{content: Content, frame: number, asked: number, views: Set<Wall>}} Shared
+ * @typedef {{content: Content, own?: Content, frame: number, asked: number,
+ *   views: Set<Wall>}} Shared
  * @typedef {{get: (name: string) => any, set: Function, save_changes: Function, on: Function,
  *   off: Function, send: Function}} Model
  */
@@ -455,12 +456,36 @@ export default () => {
       if (message.event !== "frames") return;
       shared.frame = message.frame;
       if (message.ask) shared.asked = message.frame;
-      const { version, limits } = message;
-      const live = contentOf({ ...shared.content, version, limits }, buffers[0]);
-      const fits = live.data.length === shared.content.data.length;
-      if (fits && version > shared.content.version) shared.content = live;
+      if (message.places) takePlaces(message, contentOf({}, buffers[0]).data);
+      else takeAll(message, buffers[0]);
       for (const view of shared.views) view.refresh();
     };
+    function takeAll({ version, limits }, buffer) {
+      const live = contentOf({ ...shared.content, version, limits }, buffer);
+      const fits = live.data.length === shared.content.data.length;
+      if (fits && version > shared.content.version) shared.content = live;
+    }
+    /** Only some images changed since the version `base`. */
+    function takePlaces({ version, base, places, limits }, data) {
+      const { content } = shared;
+      if (version <= content.version) return;
+      const [view] = shared.views;
+      if (content.version < base) { // something was missed: ask for all of it
+        view?.announce(content.version);
+        return;
+      }
+      const size = content.data.length / content.neurons.length;
+      // What is shown may be the state of the model, which is not ours to change.
+      const mine = shared.own === content ? content : {
+        ...content, data: content.data.slice(), limits: [...content.limits],
+      };
+      places.forEach((place, k) => {
+        mine.data.set(data.subarray(k * size, (k + 1) * size), place * size);
+        mine.limits[place] = limits[k];
+      });
+      mine.version = version;
+      shared.content = shared.own = mine;
+    }
     onContent();
     return listen(model, { "change:_content": onContent, "msg:custom": onMessage });
   }
