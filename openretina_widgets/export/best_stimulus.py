@@ -44,6 +44,7 @@ _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
 _SEEDED = (
     "NeuronsObjective",
     "GroupsObjective",
+    "GroupMeanObjective",
     "LayerObjective",
     "SparseObjective",
     "DiverseObjective",
@@ -231,6 +232,10 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         if targets != list(range(len(groups))):
             subject["targets"] = targets
         return "orw.most_discriminative_stimuli", subject, seeds
+    if objective["type"] == "GroupMeanObjective":
+        targets, seeds = _each_and_seeds(list(objective["targets"]), list(result.seeds))
+        members = {objective["names"][one]: objective["groups"][one] for one in targets}
+        return "orw.optimize_groups", {"groups": members, "direction": _direction(objective)}, seeds
     if objective["type"] == "LayerObjective":
         channels, seeds = _each_and_seeds(list(objective["channel"]), list(result.seeds))
         inner = {

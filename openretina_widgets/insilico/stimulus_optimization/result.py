@@ -279,7 +279,11 @@ class OptimizationResult:
 
 def _of_elements(result: OptimizationResult) -> str:
     """Return which setting of the objective has a value for each element, "" for none."""
-    names = {"NeuronsObjective": "neurons", "GroupsObjective": "targets"}
+    names = {
+        "NeuronsObjective": "neurons",
+        "GroupsObjective": "targets",
+        "GroupMeanObjective": "targets",
+    }
     return names.get(result.settings.get("objective", {}).get("type"), "")
 
 
