@@ -250,7 +250,7 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         low = {"neurons": neurons, "others": objective["others"], "weight": objective["weight"]}
         return "orw.sparse_stimuli", low, seeds
     if objective["type"] == "DiverseObjective":
-        count = objective["sets"].count(0)
+        count = objective["sets"].count(objective["sets"][0])
         apart = {
             "neurons": [one[0] for one in result.neurons[::count]],
             "count": count,
