@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openretina_widgets.insilico.comparison import compare_receptive_fields, compare_tuning
-    from openretina_widgets.insilico.population import SelectivityTable, selectivity_table
+    from openretina_widgets.insilico.population import (
+        SelectivityTable,
+        find_groups,
+        selectivity_table,
+    )
     from openretina_widgets.insilico.receptive_fields.estimation import receptive_fields
     from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
     from openretina_widgets.insilico.receptive_fields.vector_field import vector_field
@@ -23,13 +27,13 @@ if TYPE_CHECKING:
     from openretina_widgets.insilico.stimulus_optimization.function_objective import (
         optimize_function,
     )
+    from openretina_widgets.insilico.stimulus_optimization.groups import optimize_groups
     from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
     from openretina_widgets.insilico.stimulus_optimization.population import optimize_population
     from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
-    from openretina_widgets.insilico.stimulus_optimization.together import optimize_together
     from openretina_widgets.insilico.tuning_analyses import experiments
     from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
     from openretina_widgets.insilico.tuning_analyses.response_gradient import response_gradient
@@ -89,14 +93,15 @@ _HOME = {
     "compare_tuning": "insilico.comparison",
     "diverse_stimuli": "insilico.stimulus_optimization.diverse",
     "experiments": "insilico.tuning_analyses",
+    "find_groups": "insilico.population",
     "list_layers": "models.layers",
     "load_model": "models",
     "most_discriminative_stimuli": "insilico.stimulus_optimization.discriminative",
     "optimize_function": "insilico.stimulus_optimization.function_objective",
+    "optimize_groups": "insilico.stimulus_optimization.groups",
     "optimize_layer": "insilico.stimulus_optimization.layer_objective",
     "optimize_neurons": "insilico.stimulus_optimization.neurons",
     "optimize_population": "insilico.stimulus_optimization.population",
-    "optimize_together": "insilico.stimulus_optimization.together",
     "PopulationResult": "insilico.stimulus_optimization.population_result",
     "receptive_fields": "insilico.receptive_fields.estimation",
     "response_gradient": "insilico.tuning_analyses.response_gradient",
@@ -139,14 +144,15 @@ __all__ = [
     "compare_tuning",
     "diverse_stimuli",
     "experiments",
+    "find_groups",
     "list_layers",
     "load_model",
     "most_discriminative_stimuli",
     "optimize_function",
+    "optimize_groups",
     "optimize_layer",
     "optimize_neurons",
     "optimize_population",
-    "optimize_together",
     "receptive_fields",
     "response_gradient",
     "selectivity_table",

@@ -13,6 +13,7 @@ __all__ = [
     "OutOfMemory",
     "TutorialError",
     "Unreachable",
+    "check_not_negative",
     "check_positive",
     "real_number",
     "unknown_name",
@@ -59,6 +60,14 @@ def real_number(value: Any, argument: str) -> float:
     if is_truth or not one or not hasattr(value, "__float__"):
         raise TypeError(f"{argument}: expected a number, got {value!r}")
     return float(value)
+
+
+def check_not_negative(value: float, argument: str) -> float:
+    """Return a finite number of at least zero, or raise TypeError or ValueError."""
+    number = real_number(value, argument)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"{argument}: expected a number >= 0, got {value!r}")
+    return number
 
 
 def check_positive(value: float, argument: str) -> float:

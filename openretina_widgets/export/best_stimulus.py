@@ -45,10 +45,10 @@ _OBJECTIVES = ("IncreaseObjective", "DecreaseObjective")
 _SEEDED = (
     "NeuronsObjective",
     "GroupsObjective",
+    "GroupMeanObjective",
     "LayerObjective",
     "SparseObjective",
     "DiverseObjective",
-    "TogetherObjective",
     "FunctionObjective",
 )
 _OF_RUNS = (" iterations done", "no improvement in ", "the score was not", "the gradient was not")
@@ -319,6 +319,10 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         if targets != list(range(len(groups))):
             subject["targets"] = targets
         return "orw.most_discriminative_stimuli", subject, seeds
+    if objective["type"] == "GroupMeanObjective":
+        targets, seeds = _each_and_seeds(list(objective["targets"]), list(result.seeds))
+        members = {objective["names"][one]: objective["groups"][one] for one in targets}
+        return "orw.optimize_groups", {"groups": members, "direction": _direction(objective)}, seeds
     if objective["type"] == "LayerObjective":
         channels, seeds = _each_and_seeds(list(objective["channel"]), list(result.seeds))
         inner = {
@@ -333,15 +337,12 @@ def _subject(result: OptimizationResult) -> tuple[str, dict[str, Any], list[int]
         if objective["whole_batch"]:
             own["whole_batch"] = True
         return "orw.optimize_function", own, list(result.seeds)
-    if objective["type"] == "TogetherObjective":
-        several = {"neurons": objective["neurons"], "direction": _direction(objective)}
-        return "orw.optimize_together", several, list(result.seeds)
     neurons, seeds = _each_and_seeds([one[0] for one in result.neurons], list(result.seeds))
     if objective["type"] == "SparseObjective":
         low = {"neurons": neurons, "others": objective["others"], "weight": objective["weight"]}
         return "orw.sparse_stimuli", low, seeds
     if objective["type"] == "DiverseObjective":
-        count = objective["sets"].count(0)
+        count = objective["sets"].count(objective["sets"][0])
         apart = {
             "neurons": [one[0] for one in result.neurons[::count]],
             "count": count,

@@ -19,11 +19,11 @@ from openretina_widgets.insilico.stimulus_optimization.function_objective import
     function_steps,
     name_of,
 )
+from openretina_widgets.insilico.stimulus_optimization.groups import group_steps
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import layer_steps
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps
 from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_steps
-from openretina_widgets.insilico.stimulus_optimization.together import together_steps
 from openretina_widgets.models.layers import find_layer, list_layers
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
@@ -315,7 +315,7 @@ class GoalSettings(ipw.VBox):
             else:
                 chosen = neurons_in(self.neurons.value, "Neurons")
                 whose = f"neurons {self.neurons.value.strip()}"
-            steps = together_steps(model, chosen, direction=direction, **shared)
+            steps = group_steps(model, chosen, direction=direction, **shared)
             return plan(
                 steps,
                 f"{up} the mean response of {whose}",

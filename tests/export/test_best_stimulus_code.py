@@ -96,7 +96,7 @@ def test_a_diverse_set(trained):
 
 
 def test_several_neurons_together(trained):
-    result = orw.optimize_together(
+    result = orw.optimize_groups(
         trained, [4, 2, 7], direction="decrease", seed=[3, 4], max_iterations=2
     )
     assert_made_again(result, trained)
@@ -155,3 +155,23 @@ def test_a_channel_and_a_form_that_are_chosen_in_the_widget(trained):
     result = optimizer.start().result(timeout=120)
     optimizer.close()
     assert_made_again(result, trained)
+
+
+def test_groups_of_neurons(trained):
+    groups = {"first": [4, 2], "second": [1]}
+    result = orw.optimize_groups(
+        trained, groups, direction="decrease", seed=[3, 4], max_iterations=2
+    )
+    assert_made_again(result, trained)
+    part = result.take([2, 3])
+    torch.testing.assert_close(executed(part, trained).stimulus, part.stimulus)
+
+
+def test_parts_of_results_with_more_than_neurons(trained):
+    sets = orw.diverse_stimuli(trained, [4, 2], count=2, max_iterations=2)
+    part = sets.take([2, 3])
+    torch.testing.assert_close(executed(part, trained).stimulus, part.stimulus)
+    channels = orw.optimize_layer(
+        trained, orw.list_layers(trained)[0].name, [2, 0, 1], max_iterations=2, time_steps=40
+    )
+    assert_made_again(channels.take([1, 2]), trained)

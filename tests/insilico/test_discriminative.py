@@ -187,8 +187,8 @@ def test_cuda_gives_the_same_within_rounding(bounded):
         ({"a": [0], "b": 1}, TypeError, "the neurons of 'b' as a list, got 1"),
         ({"a": [0, 1], "b": [1]}, ValueError, "neuron 1 is twice in 'a' and 'b'"),
         ({"a": [0, 0], "b": [1]}, ValueError, "neuron 0 is twice in 'a'"),
-        ({"a": [0], "b": [5]}, ValueError, "neurons: "),
-        ({"a": [0], "b": [1.5]}, TypeError, "neurons: expected whole numbers"),
+        ({"a": [0], "b": [5]}, ValueError, "groups: 'b': session 'default' has no neuron 5"),
+        ({"a": [0], "b": [1.5]}, TypeError, "groups: 'b': expected whole numbers, got 1.5"),
     ],
 )
 def test_groups_that_cannot_be_told_apart_are_refused(bounded, groups, error, words):

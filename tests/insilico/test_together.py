@@ -11,7 +11,6 @@ from openretina_widgets.insilico.stimulus_optimization.function_objective import
     function_steps,
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import drain
-from openretina_widgets.insilico.stimulus_optimization.together import optimize_together
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,7 @@ def retina():
 
 def test_the_mean_of_several_is_what_counts(retina):
     cells = retina.neurons_of("ON sustained")
-    run = optimize_together(
+    run = orw.optimize_groups(
         retina, cells, seed=[0, 1], time_steps=25, window=(1, 5), max_iterations=20
     )
     response = retina(run.stimulus)[:, 1:5, cells].mean(dim=(1, 2))
@@ -36,15 +35,13 @@ def test_the_mean_of_several_is_what_counts(retina):
 def test_decrease_one_neuron_alone_is_as_optimize_neurons(retina):
     given = {"direction": "decrease", "seed": 3, "time_steps": 25, "max_iterations": 8}
     one = orw.optimize_neurons(retina, 3, **given)
-    torch.testing.assert_close(optimize_together(retina, [3], **given).stimulus, one.stimulus)
+    torch.testing.assert_close(orw.optimize_groups(retina, [3], **given).stimulus, one.stimulus)
 
 
-@pytest.mark.parametrize(
-    ("neurons", "words"), [([], "at least"), ([1, 1], "each neuron once"), ([999], "999")]
-)
+@pytest.mark.parametrize(("neurons", "words"), [([], "group"), ([1, 1], "twice"), ([999], "999")])
 def test_neurons_that_do_not_fit_are_refused(retina, neurons, words):
     with pytest.raises(ValueError, match=words):
-        optimize_together(retina, neurons)
+        orw.optimize_groups(retina, neurons)
 
 
 def test_a_function_of_the_response_sees_the_window(retina):

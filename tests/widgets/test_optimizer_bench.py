@@ -260,8 +260,8 @@ def test_a_lab_saves_both_runs(small_model: RetinaModel) -> None:
     [
         ("increase", "NeuronsObjective", 1),
         ("decrease", "NeuronsObjective", 1),
-        ("neurons", "TogetherObjective", 1),
-        ("type", "TogetherObjective", 1),
+        ("neurons", "GroupMeanObjective", 1),
+        ("type", "GroupMeanObjective", 1),
         ("groups", "GroupsObjective", 2),
         ("diverse", "DiverseObjective", 4),
         ("sparse", "SparseObjective", 1),

@@ -130,6 +130,17 @@ def test_settings_that_do_not_fit_are_said_where_the_user_looks(small_model: Ret
     optimizer.close()
 
 
+def test_a_norm_out_of_reach_is_said_before_the_run(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(
+        small_model, time_steps=5, norm=1000.0, stimulus_range=[(-1.0, 1.0)] * 2
+    )
+    optimizer._buttons.optimise.click()
+    assert optimizer.job is None
+    assert optimizer._status.kind == "failed"
+    assert "norm: 1000.0 is out of reach" in optimizer._status.message
+    optimizer.close()
+
+
 def test_too_few_frames_are_refused_with_the_shortest_that_works(small_model: RetinaModel) -> None:
     with pytest.raises(ValueError, match=r"4 frames .* consumes 4 .* shortest that works is 5"):
         StimulusOptimizer(small_model, time_steps=4)

@@ -21,6 +21,11 @@ from openretina_widgets.insilico.stimulus_optimization.function_objective import
     function_steps,
     optimize_function,
 )
+from openretina_widgets.insilico.stimulus_optimization.groups import (
+    GroupMeanObjective,
+    group_steps,
+    optimize_groups,
+)
 from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter, JitteredObjective
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import (
     LayerObjective,
@@ -78,11 +83,6 @@ from openretina_widgets.insilico.stimulus_optimization.sparse import (
     sparse_steps,
     sparse_stimuli,
 )
-from openretina_widgets.insilico.stimulus_optimization.together import (
-    TogetherObjective,
-    optimize_together,
-    together_steps,
-)
 from openretina_widgets.models.layers import list_layers
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "GaborSinusoid",
     "GradientBlur",
     "GradientSpectrum",
+    "GroupMeanObjective",
     "IncreaseObjective",
     "Jitter",
     "JitteredObjective",
@@ -117,26 +118,25 @@ __all__ = [
     "SpatialBlur",
     "Step",
     "TemporalLowPass",
-    "TogetherObjective",
     "TotalVariationRegularizer",
     "discriminative_steps",
     "diverse_steps",
     "diverse_stimuli",
     "function_steps",
+    "group_steps",
     "layer_steps",
     "list_layers",
     "most_discriminative_stimuli",
     "neuron_steps",
     "optimization_steps",
     "optimize_function",
+    "optimize_groups",
     "optimize_layer",
     "optimize_neurons",
     "optimize_population",
     "optimize_stimulus",
-    "optimize_together",
     "population_steps",
     "preconditioned",
     "sparse_steps",
     "sparse_stimuli",
-    "together_steps",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from openretina_widgets.errors import check_positive, unknown_name
+from openretina_widgets.insilico.stimulus_optimization.groups import Groups, checked_groups
 from openretina_widgets.insilico.stimulus_optimization.objective import (
     Evaluation,
     Window,
@@ -22,8 +23,6 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
-
-Groups = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 
 TEMPERATURE = 1.6  # Burg et al. 2024
 
@@ -68,7 +67,8 @@ def discriminative_steps(
     model
         A `RetinaModel`, or a live OpenRetina model.
     groups
-        Name to neurons of the session, or the neurons alone; two groups at least, without a
+        Name to neurons of the session, such as ``model.cell_types()`` or what `find_groups` gives,
+        or a list of lists of neurons or of names of cell types; two groups at least, without a
         neuron in common. The mean over a group's neurons counts, so that its size does not.
     data_key
         Session, the first one for None.
@@ -97,7 +97,7 @@ def discriminative_steps(
     check_settings("discriminative_steps", settings, discriminative_steps, seeded)
     face = as_retina_model(model)
     session = face.session(data_key)
-    names, members = _checked_groups(face, session, groups)
+    names, members = checked_groups(face, session, groups, least=2, apart=True)
     sought = _checked_targets(targets, names)
     tau = check_positive(temperature, "temperature")
 
@@ -182,34 +182,6 @@ class GroupsObjective:
     def window(self, time_steps: int) -> Window:
         """Return the response frames that count."""
         return check_window(self.frames, time_steps - self.model.lag)
-
-
-def _checked_groups(
-    model: RetinaModel, session: str, groups: Groups
-) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    if isinstance(groups, str) or not isinstance(groups, Iterable):
-        raise TypeError(
-            f"groups: expected a dictionary of name to neurons, or a list of lists, got {groups!r}"
-        )
-    named = groups if isinstance(groups, Mapping) else {str(k): g for k, g in enumerate(groups)}
-    if len(named) < 2:
-        raise ValueError(f"groups: expected two at least to tell apart, got {len(named)}")
-    members: list[tuple[int, ...]] = []
-    home: dict[int, str] = {}
-    for name, group in named.items():
-        if isinstance(group, str) or not isinstance(group, Iterable):
-            raise TypeError(f"groups: expected the neurons of {name!r} as a list, got {group!r}")
-        neurons = list(group)
-        if not neurons:
-            raise ValueError(f"groups: {name!r} is empty; every group needs a neuron")
-        checked = model.check_neurons(neurons, session)
-        for neuron in checked:
-            if neuron in home:
-                twice = f"{home[neuron]!r} and {name!r}" if home[neuron] != name else f"{name!r}"
-                raise ValueError(f"groups: neuron {neuron} is twice in {twice}")
-            home[neuron] = name
-        members.append(tuple(checked))
-    return tuple(str(name) for name in named), tuple(members)
 
 
 def _checked_targets(

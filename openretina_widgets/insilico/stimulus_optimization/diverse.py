@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from openretina_widgets.errors import real_number
+from openretina_widgets.errors import check_not_negative
 from openretina_widgets.insilico.stimulus_optimization.objective import (
     Evaluation,
+    OneNeuronEach,
     Window,
-    check_window,
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
@@ -25,7 +24,7 @@ from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 
 @dataclass(frozen=True)
-class DiverseObjective:
+class DiverseObjective(OneNeuronEach):
     """Sets of stimuli: the elements of a set share a neuron and keep apart from each other.
 
     The elements of a set are not independent. They share one score, the mean over the set of
@@ -55,18 +54,8 @@ class DiverseObjective:
     batched: bool = field(default=True, init=False)
     replayable: ClassVar[bool] = True
 
-    @property
-    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
-        """The neuron that each element is to drive."""
-        return tuple((neuron,) for neuron in self.neurons)
-
     @cached_property
     @torch.inference_mode(False)  # kept for calls that take gradients
-    def _index(self) -> torch.Tensor:
-        return torch.tensor(self.neurons, device=self.model.device)
-
-    @cached_property
-    @torch.inference_mode(False)
     def _members(self) -> torch.Tensor:
         """``(element, member)``: the elements of each element's set, itself where it has fewer."""
         members = [[j for j, one in enumerate(self.sets) if one == own] for own in self.sets]
@@ -85,8 +74,7 @@ class DiverseObjective:
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
         response = self.model(stimulus, data_key=self.data_key)
-        index = self._index[:, None, None].expand(-1, response.shape[1], 1)
-        own = response.gather(2, index)[..., 0]
+        own = self._own(response)
         start, stop = self.frames
         alone = own[:, start:stop].mean(dim=1) - self.similarity_weight * self._similarity(stimulus)
         size = self._counted.sum(dim=1)
@@ -102,10 +90,6 @@ class DiverseObjective:
         others = self._counted & (self._members != rows)
         return torch.where(others, cosine, 0.0).sum(dim=1) / others.sum(dim=1).clamp(min=1)
 
-    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return the scores ``(batch,)``, to be maximised."""
-        return self.evaluate(stimulus).score
-
     def keep(self, elements: Sequence[int]) -> DiverseObjective:
         """Return the same objective for some elements of the batch."""
         return replace(
@@ -113,10 +97,6 @@ class DiverseObjective:
             neurons=tuple(self.neurons[element] for element in elements),
             sets=tuple(self.sets[element] for element in elements),
         )
-
-    def window(self, time_steps: int) -> Window:
-        """Return the response frames that count."""
-        return check_window(self.frames, time_steps - self.model.lag)
 
 
 def diverse_stimuli(
@@ -178,9 +158,7 @@ def diverse_steps(
     for name, value, least in (("count", count, 2), ("seed", seed, 0)):
         if not is_index(value) or value < least:
             raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
-    number = real_number(similarity_weight, "similarity_weight")
-    if not 0 <= number < math.inf:
-        raise ValueError(f"similarity_weight: expected a number >= 0, got {similarity_weight!r}")
+    number = check_not_negative(similarity_weight, "similarity_weight")
 
     def objective_of(seeds: int, frames: Window) -> DiverseObjective:
         each = tuple(neuron for neuron in chosen for _ in range(seeds))

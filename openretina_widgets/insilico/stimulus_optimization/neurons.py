@@ -26,6 +26,12 @@ from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 Direction = Literal["increase", "decrease"]
 
 
+def check_direction(direction: Any) -> None:
+    """Refuse what is neither ``"increase"`` nor ``"decrease"``."""
+    if direction not in ("increase", "decrease"):
+        raise ValueError(f"direction: expected 'increase' or 'decrease', got {direction!r}")
+
+
 def optimize_neurons(
     model: RetinaModel | nn.Module, neurons: Sequence[int] | int, **settings: Any
 ) -> OptimizationResult:
@@ -175,8 +181,7 @@ def seeded_neurons(
     face = as_retina_model(model)
     session = face.session(data_key)
     chosen = face.check_neurons(neurons, session)
-    if direction not in ("increase", "decrease"):
-        raise ValueError(f"direction: expected 'increase' or 'decrease', got {direction!r}")
+    check_direction(direction)
 
     def objective_of(seeds: int, frames: Window) -> NeuronsObjective:
         each = tuple(neuron for neuron in chosen for _ in range(seeds))

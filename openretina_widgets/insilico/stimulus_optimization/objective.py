@@ -268,8 +268,43 @@ class ResponseObjective:
         return torch.stack([_one_score(self.function(r), "function") for r in response])
 
 
+class OneNeuronEach:
+    """What objectives have in common of which each element looks at one neuron of its own."""
+
+    model: RetinaModel
+    neurons: tuple[int, ...]
+    data_key: str
+    frames: Window
+
+    @property
+    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
+        """The neuron that each element looks at."""
+        return tuple((neuron,) for neuron in self.neurons)
+
+    @cached_property
+    def _index(self) -> torch.Tensor:
+        return _index_tensor(self.neurons, self.model.device)
+
+    def _own(self, response: torch.Tensor) -> torch.Tensor:
+        """Return the response ``(batch, time)`` of the neurons, of that of all."""
+        index = self._index[:, None, None].expand(-1, response.shape[1], 1)
+        return response.gather(2, index)[..., 0]
+
+    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
+        """Score a batch ``(batch, channel, time, height, width)``."""
+        raise NotImplementedError
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the scores ``(batch,)``, to be maximised."""
+        return self.evaluate(stimulus).score
+
+    def window(self, time_steps: int) -> Window:
+        """Return the response frames that count."""
+        return check_window(self.frames, time_steps - self.model.lag)
+
+
 @dataclass(frozen=True)
-class NeuronsObjective:
+class NeuronsObjective(OneNeuronEach):
     """One neuron an element: element b maximises the response of its own neuron.
 
     Attributes
@@ -290,33 +325,16 @@ class NeuronsObjective:
     batched: bool = field(default=True, init=False)
     replayable: ClassVar[bool] = True
 
-    @property
-    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
-        """The neurons that each element looks at."""
-        return tuple((neuron,) for neuron in self.neurons)
-
-    @cached_property
-    def _index(self) -> torch.Tensor:
-        return _index_tensor(self.neurons, self.model.device)
-
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
         own = self.model.own_responses(stimulus, self._index, self.data_key)
         start, stop = self.frames
         return Evaluation(self.sign * own[:, start:stop].mean(dim=1), own.detach())
 
-    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return the scores ``(batch,)``, to be maximised."""
-        return self.evaluate(stimulus).score
-
     def keep(self, elements: Sequence[int]) -> NeuronsObjective:
         """Return the same objective for some elements of the batch."""
         kept = tuple(self.neurons[element] for element in elements)
         return NeuronsObjective(self.model, kept, self.data_key, self.frames, self.sign)
-
-    def window(self, time_steps: int) -> Window:
-        """Return the response frames that count."""
-        return check_window(self.frames, time_steps - self.model.lag)
 
 
 @torch.inference_mode(False)  # kept for calls that take gradients

@@ -100,7 +100,7 @@ def optimize_population(
     >>> result = optimize_population(model, seed=[0, 1], folder="best_stimuli")
     >>> result.summary.sort("score", descending=True)
     """
-    check_settings("optimize_population", settings, population_steps, neuron_steps)
+    _check_settings("optimize_population", settings)
     steps = population_steps(model, neurons, **settings)
     while True:
         try:
@@ -175,7 +175,7 @@ def population_steps(
         From a step, if the folder cannot be written to, as when the disk is full. What was written
         is whole.
     """
-    check_settings("population_steps", settings, population_steps, neuron_steps)
+    _check_settings("population_steps", settings)
     face = as_retina_model(model)
     session = face.session(settings.get("data_key"))
     chosen = face.check_neurons(
@@ -360,6 +360,34 @@ def _without_addresses(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_addresses(one) for one in value]
     return re.sub(r" at 0x[0-9a-fA-F]+", "", value) if isinstance(value, str) else value
+
+
+# Settings of objectives that a pool does not take: its folders hold a result for each pair of
+# neuron and seed, independent of all others.
+_ELSEWHERE = {
+    "groups": "optimize_groups or most_discriminative_stimuli",
+    "targets": "most_discriminative_stimuli",
+    "temperature": "most_discriminative_stimuli",
+    "count": "diverse_stimuli",
+    "similarity_weight": "diverse_stimuli",
+    "others": "sparse_stimuli",
+    "weight": "sparse_stimuli",
+    "layer": "optimize_layer",
+    "channels": "optimize_layer",
+    "place": "optimize_layer",
+    "function": "optimize_function",
+    "objective_object": "optimize_stimulus",
+}
+
+
+def _check_settings(asked: str, settings: dict[str, Any]) -> None:
+    for name in settings:
+        if name in _ELSEWHERE:
+            raise TypeError(
+                f"{asked}: {name!r} is no setting of a population, which holds a best stimulus of "
+                f"each neuron alone; use {_ELSEWHERE[name]}, where all is computed in one batch"
+            )
+    check_settings(asked, settings, population_steps, neuron_steps)
 
 
 def _check_chunk(chunk: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from openretina_widgets.errors import real_number
+from openretina_widgets.errors import check_not_negative, real_number
 from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
 from openretina_widgets.insilico.stimulus_optimization.parametrization import cosines
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
@@ -51,10 +51,7 @@ class GradientBlur:
 
     def __post_init__(self) -> None:
         for name in ("pixels", "frames"):
-            value = real_number(getattr(self, name), name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name}: expected a number >= 0, got {value!r}")
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, check_not_negative(getattr(self, name), name))
         if not self.pixels and not self.frames:
             raise ValueError("pixels, frames: a blur of 0 pixels and 0 frames changes nothing")
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from openretina_widgets.errors import check_positive
+from openretina_widgets.errors import check_not_negative, check_positive, real_number
 
 Limits = tuple[float | None, float | None]
 
@@ -62,7 +62,7 @@ class TotalVariationRegularizer:
     replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_not_negative(self.weight, "weight")
         if not self.axes or any(axis not in _AXES for axis in self.axes):
             raise ValueError(f"axes: expected some of {tuple(_AXES)}, got {self.axes!r}")
 
@@ -91,7 +91,7 @@ class L2Regularizer:
     replayable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        check_not_negative(self.weight, "weight")
 
     def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the penalty ``(batch,)``."""
@@ -120,7 +120,7 @@ class RangeRegularizer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_max_values", _checked_limits(self.min_max_values))
-        _check_weight(self.factor, "factor")
+        check_not_negative(self.factor, "factor")
 
     def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the penalty ``(batch,)``."""
@@ -400,17 +400,27 @@ def _per_element(values: torch.Tensor, stimulus: torch.Tensor) -> torch.Tensor:
     return values.view(-1, *[1] * (stimulus.ndim - 1))
 
 
-def _check_weight(weight: float, argument: str = "weight") -> None:
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"{argument}: expected a number >= 0, got {weight!r}")
-
-
 def _checked_limits(limits: Iterable[Limits]) -> tuple[Limits, ...]:
-    checked = tuple((low, high) for low, high in limits)
+    checked = tuple(map(_pair, limits))
     for low, high in checked:
         if low is not None and high is not None and not low < high:
             raise ValueError(f"range: expected low < high, got ({low!r}, {high!r})")
     return checked
+
+
+def _pair(limits: Any) -> Limits:
+    try:
+        low, high = limits
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"range: expected a pair (low, high) for each channel, got {limits!r}"
+        ) from error
+    for one in (low, high):
+        if one is not None and math.isnan(real_number(one, "range")):
+            raise ValueError(
+                f"range: expected numbers or None for no limit, and low < high, got {limits!r}"
+            )
+    return (low, high)
 
 
 def _bounds(

@@ -165,7 +165,7 @@ class OptimizationResult:
             seeds=tuple(self.seeds[row] for row in rows) if self.seeds else (),
             start=None if self.start is None else self.start[rows],
             parameters={name: value[rows] for name, value in self.parameters.items()},
-            settings=_with_elements(self, lambda of_each: [of_each[row] for row in rows]),
+            settings=_with_elements(self, lambda _, of_each: [of_each[row] for row in rows]),
         )
 
     @classmethod
@@ -185,8 +185,10 @@ class OptimizationResult:
             return None if tensors[0] is None else torch.cat(tensors)
 
         tensors = ("stimulus", "score", "penalty", "best_iteration", "iterations", "norm")
-        name = _of_elements(first)
-        each = [x for one in results for x in one.settings["objective"][name]] if name else []
+
+        def each(name: str, _: list[Any]) -> list[Any]:
+            return [x for one in results for x in one.settings["objective"][name]]
+
         return replace(
             first,
             **{name: together(name) for name in (*tensors, "response", "start")},
@@ -198,7 +200,7 @@ class OptimizationResult:
                 name: torch.cat([one.parameters[name] for one in results])
                 for name in first.parameters
             },
-            settings=_with_elements(first, lambda _: each),
+            settings=_with_elements(first, each),
             duration_s=sum(one.duration_s for one in results),
         )
 
@@ -277,17 +279,29 @@ class OptimizationResult:
         )
 
 
-def _of_elements(result: OptimizationResult) -> str:
-    """Return which setting of the objective has a value for each element, "" for none."""
-    names = {"NeuronsObjective": "neurons", "GroupsObjective": "targets"}
-    return names.get(result.settings.get("objective", {}).get("type"), "")
+_OF_EACH = {
+    "NeuronsObjective": ("neurons",),
+    "GroupsObjective": ("targets",),
+    "GroupMeanObjective": ("targets",),
+    "SparseObjective": ("neurons",),
+    "DiverseObjective": ("neurons", "sets"),
+    "LayerObjective": ("channel",),
+}
+
+
+def _of_elements(result: OptimizationResult) -> tuple[str, ...]:
+    """Return which settings of the objective have a value for each element."""
+    objective = result.settings.get("objective", {})
+    names = _OF_EACH.get(objective.get("type"), ())
+    return tuple(name for name in names if isinstance(objective.get(name), list))
 
 
 def _with_elements(
-    result: OptimizationResult, change: Callable[[list[Any]], list[Any]]
+    result: OptimizationResult, change: Callable[[str, list[Any]], list[Any]]
 ) -> dict[str, Any]:
     """Return the settings with what the objective has for each element changed."""
-    name, objective = _of_elements(result), result.settings.get("objective", {})
-    if not name:
+    names, objective = _of_elements(result), result.settings.get("objective", {})
+    if not names:
         return dict(result.settings)
-    return {**result.settings, "objective": {**objective, name: change(objective[name])}}
+    changed = {name: change(name, objective[name]) for name in names}
+    return {**result.settings, "objective": {**objective, **changed}}

@@ -176,6 +176,7 @@ def seeded(
         objective = jittered(objective, jitter)
     stopper = OptimizationStopper(max_iterations, patience, min_delta)
     total = len(seeds) * experiments
+    bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
     if parametrization is not None:
         if precondition is not None or postprocessor is not None:
             raise ValueError(
@@ -193,7 +194,6 @@ def seeded(
         )
         over |= {"precision": precision, "cuda_graph": cuda_graph}
         return Seeded(model, shape, seeds, total, over, decoder)
-    bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
     if optimizer_init_fn is None:
         optimizer_init_fn = _default_optimizer(bounds, length, learning_rate)
     if precondition is not None:

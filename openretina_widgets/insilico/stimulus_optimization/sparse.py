@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from openretina_widgets.errors import real_number
+from openretina_widgets.errors import check_not_negative
 from openretina_widgets.insilico.stimulus_optimization.objective import (
     Evaluation,
+    OneNeuronEach,
     Window,
-    check_window,
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
@@ -24,7 +23,7 @@ from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 
 @dataclass(frozen=True)
-class SparseObjective:
+class SparseObjective(OneNeuronEach):
     """One neuron an element: its response less the weighted mean of the others.
 
     Attributes
@@ -48,18 +47,8 @@ class SparseObjective:
     batched: bool = field(default=True, init=False)
     replayable: ClassVar[bool] = True
 
-    @property
-    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
-        """The neuron that each element is to drive."""
-        return tuple((neuron,) for neuron in self.neurons)
-
     @cached_property
     @torch.inference_mode(False)  # kept for calls that take gradients
-    def _index(self) -> torch.Tensor:
-        return torch.tensor(self.neurons, device=self.model.device)
-
-    @cached_property
-    @torch.inference_mode(False)
     def _weights(self) -> torch.Tensor:
         """``(element, neuron)``: what each neuron's response counts for."""
         weights = torch.zeros(len(self.neurons), self.model.n_neurons(self.data_key))
@@ -74,20 +63,11 @@ class SparseObjective:
         response = self.model(stimulus, data_key=self.data_key)
         start, stop = self.frames
         score = (response[:, start:stop].mean(dim=1) * self._weights).sum(dim=1)
-        index = self._index[:, None, None].expand(-1, response.shape[1], 1)
-        return Evaluation(score, response.gather(2, index)[..., 0].detach())
-
-    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return the scores ``(batch,)``, to be maximised."""
-        return self.evaluate(stimulus).score
+        return Evaluation(score, self._own(response).detach())
 
     def keep(self, elements: Sequence[int]) -> SparseObjective:
         """Return the same objective for some elements of the batch."""
         return replace(self, neurons=tuple(self.neurons[element] for element in elements))
-
-    def window(self, time_steps: int) -> Window:
-        """Return the response frames that count."""
-        return check_window(self.frames, time_steps - self.model.lag)
 
 
 def sparse_stimuli(
@@ -147,9 +127,7 @@ def sparse_steps(
     for neuron in chosen:
         if not set(low) - {neuron}:
             raise ValueError(f"others: expected a neuron other than {neuron}, got {low}")
-    number = real_number(weight, "weight")
-    if not 0 <= number < math.inf:
-        raise ValueError(f"weight: expected a number >= 0, got {weight!r}")
+    number = check_not_negative(weight, "weight")
 
     def objective_of(seeds: int, frames: Window) -> SparseObjective:
         each = tuple(neuron for neuron in chosen for _ in range(seeds))

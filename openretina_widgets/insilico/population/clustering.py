@@ -1,0 +1,248 @@
+"""Groups of neurons that respond alike, found by clustering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist, squareform
+from torch import nn
+
+from openretina_widgets.insilico.population.measuring import selectivity_table
+from openretina_widgets.insilico.population.table import SelectivityTable
+from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
+from openretina_widgets.models._checks import is_index
+from openretina_widgets.models.retina_model import ModelIdentity, RetinaModel
+
+MEASURED = ("flash", "direction", "chromatic", "size")
+"""The experiments that the indices below come from."""
+
+INDICES = ("on_off", "transience", "contrast_change", "suppression", "colour_opponency")
+_ANGLES = (("dsi", "preferred_direction", 1), ("osi", "preferred_orientation", 2))
+_MOST_NEURONS = 5_000  # their distances take 200 MB
+_MOST_GROUPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronGroups(Mapping[str, tuple[int, ...]]):
+    """Groups of neurons by name, for whatever takes groups.
+
+    Attributes
+    ----------
+    groups
+        Name to neurons; the names count from ``"group 0"`` on, in the order of the neurons.
+    features
+        ``(neuron, feature)``: what was compared, in the order of `neurons`.
+    feature_names
+        Name of each feature, empty where none are known.
+    silhouette
+        Mean silhouette (Rousseeuw 1987) of these groups, in [-1, 1]: 1 where every neuron is much
+        nearer to its own group than to the nearest other one.
+    silhouettes
+        By number of groups, of all numbers that were tried.
+    data_key, model
+        Session and model; None where neither is known.
+
+    Examples
+    --------
+    >>> groups = find_groups(load_model("synthetic"))
+    >>> groups.of(12)
+    >>> result = most_discriminative_stimuli(model, groups, targets=groups.of(12))
+    """
+
+    groups: Mapping[str, tuple[int, ...]]
+    features: NDArray[np.float64]
+    feature_names: tuple[str, ...] = ()
+    silhouette: float = np.nan
+    silhouettes: Mapping[int, float] = field(default_factory=dict)
+    data_key: str | None = None
+    model: ModelIdentity | None = None
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        return self.groups[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name!r}: {len(own)}" for name, own in list(self.items())[:6])
+        more = " …" if len(self) > 6 else ""
+        return f"NeuronGroups({len(self)} groups; {sizes}{more}; silhouette {self.silhouette:.2f})"
+
+    @property
+    def neurons(self) -> tuple[int, ...]:
+        """All neurons, in order."""
+        return tuple(sorted(neuron for own in self.values() for neuron in own))
+
+    def of(self, neuron: int) -> str:
+        """Return the name of a neuron's group.
+
+        Raises
+        ------
+        ValueError
+            If the neuron is in no group.
+        """
+        for name, own in self.items():
+            if neuron in own:
+                return name
+        raise ValueError(f"neuron: {neuron!r} is in none of the {len(self)} groups")
+
+
+def find_groups(
+    source: RetinaModel | nn.Module | SelectivityTable | TuningCurves | NDArray[Any],
+    count: int | None = None,
+    *,
+    neurons: Sequence[int] | None = None,
+    data_key: str | None = None,
+) -> NeuronGroups:
+    """Group the neurons that respond alike.
+
+    Neurons are joined by Ward's method on the Euclidean distance of their features (SciPy's
+    ``linkage``), and the tree is cut where the mean silhouette is largest.
+
+    Parameters
+    ----------
+    source
+        Where the features come from. A `SelectivityTable`: ON–OFF index, transience, change with
+        contrast, surround suppression and colour opponency, and the vectors of direction and
+        orientation selectivity. All are within ±1, so they are compared as they are; what is
+        undefined counts 0. A model: the same, measured now. `TuningCurves`: the responses to all
+        conditions less their mean, and divided by their length, so that a gain does not count. An
+        array ``(neuron, feature)``: as it is.
+    count
+        Number of groups; None for the number from 2 to 50 with the largest silhouette.
+    neurons
+        Neurons to group; all of the source for None. With an array, the neurons that its rows are.
+    data_key
+        Session of a model, the first one for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit, or all neurons are alike; the message names the argument.
+
+    Examples
+    --------
+    >>> groups = find_groups(load_model("synthetic"))
+    >>> result = most_discriminative_stimuli(model, groups, targets=["group 0", "group 3"])
+    """
+    chosen, features, names, session, model = _features(source, neurons, data_key)
+    n = len(chosen)
+    if n < 3:
+        raise ValueError(f"neurons: expected at least 3 to group, got {n}")
+    if n > _MOST_NEURONS:
+        raise ValueError(f"neurons: expected at most {_MOST_NEURONS:,} to group, got {n:,}")
+    if count is not None and (not is_index(count) or not 2 <= count <= n):
+        raise ValueError(f"count: expected a whole number from 2 to {n}, got {count!r}")
+    distance = pdist(features)
+    if not distance.any():
+        raise ValueError("source: all neurons have the same features, so there are no groups")
+    tree = linkage(features, "ward")
+    square = squareform(distance)
+    tried = range(2, min(n - 1, _MOST_GROUPS) + 1) if count is None else (int(count),)
+    silhouettes = {k: _silhouette(square, fcluster(tree, k, "maxclust")) for k in tried}
+    labels = fcluster(tree, max(silhouettes, key=lambda k: (silhouettes[k], -k)), "maxclust")
+    members: dict[int, list[int]] = {}
+    for label, neuron in zip(labels.tolist(), chosen, strict=True):
+        members.setdefault(label, []).append(neuron)
+    return NeuronGroups(
+        groups={f"group {i}": tuple(own) for i, own in enumerate(members.values())},
+        features=features,
+        feature_names=names,
+        silhouette=_silhouette(square, labels),
+        silhouettes=silhouettes,
+        data_key=session,
+        model=model,
+    )
+
+
+def _features(
+    source: Any, neurons: Sequence[int] | None, data_key: str | None
+) -> tuple[list[int], NDArray[np.float64], tuple[str, ...], str | None, ModelIdentity | None]:
+    """Return neurons, features, their names, session and model."""
+    if isinstance(source, nn.Module):
+        source = selectivity_table(source, neurons=neurons, data_key=data_key, measure=MEASURED)
+        neurons = data_key = None
+    if isinstance(source, SelectivityTable | TuningCurves):
+        if data_key is not None and data_key != source.data_key:
+            raise ValueError(f"data_key: the source is of {source.data_key!r}, not {data_key!r}")
+        own = [int(neuron) for neuron in source.neurons]
+        if isinstance(source, SelectivityTable):
+            features, names = _of_table(source)
+        else:
+            features, names = _of_curves(source), ()
+        if neurons is not None:
+            places = _places(own, neurons)
+            own, features = [own[place] for place in places], features[places]
+        return own, features, names, source.data_key, source.model
+    if isinstance(source, str) or not isinstance(source, np.ndarray | Sequence):
+        raise TypeError(
+            "source: expected a model, a SelectivityTable, TuningCurves or an array (neuron, "
+            f"feature), got {source!r}"
+        )
+    features = np.asarray(source, dtype=np.float64)
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"source: expected an array (neuron, feature), got {features.shape}")
+    if not np.isfinite(features).all():
+        raise ValueError("source: it holds NaN or infinite features; expected finite ones")
+    own = list(range(len(features))) if neurons is None else [int(one) for one in neurons]
+    if len(own) != len(features) or len(set(own)) < len(own):
+        raise ValueError(
+            f"neurons: expected a neuron of its own for each of {len(features)} rows, got {own}"
+        )
+    return own, features, (), data_key, None
+
+
+def _of_table(table: SelectivityTable) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    columns = {name: np.nan_to_num(table[name].astype(float)) for name in INDICES}
+    for index, angle, times in _ANGLES:
+        turned = np.exp(1j * times * np.deg2rad(table[angle].astype(float)))
+        vector = np.nan_to_num(table[index].astype(float) * turned)
+        columns[f"{index} x"], columns[f"{index} y"] = vector.real, vector.imag
+    if all(np.isnan(table[name].astype(float)).all() for name in (*INDICES, "dsi", "osi")):
+        raise ValueError(
+            f"source: none of the indices is measured; measure {', '.join(MEASURED)} first"
+        )
+    return np.stack(list(columns.values()), axis=1), tuple(columns)
+
+
+def _of_curves(curves: TuningCurves) -> NDArray[np.float64]:
+    responses = curves.responses.reshape(-1, len(curves.neurons)).T.astype(np.float64)
+    if not np.isfinite(responses).all():
+        raise ValueError("source: some conditions of the sweep have not been measured")
+    if responses.shape[1] < 2:
+        raise ValueError("source: a sweep of one condition tells nothing about groups")
+    responses = responses - responses.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(responses, axis=1, keepdims=True)
+    return np.divide(responses, length, out=np.zeros_like(responses), where=length > 1e-9)
+
+
+def _places(own: list[int], neurons: Sequence[int]) -> list[int]:
+    known = {neuron: place for place, neuron in enumerate(own)}
+    asked = [int(one) for one in neurons]
+    missing = [one for one in asked if one not in known]
+    if missing or len(set(asked)) < len(asked):
+        what = f"there is no neuron {missing[0]}" if missing else "one of them was given twice"
+        raise ValueError(f"neurons: {what}; the source has {own[:8]}{' …' if own[8:] else ''}")
+    return [known[one] for one in asked]
+
+
+def _silhouette(distance: NDArray[np.float64], labels: NDArray[Any]) -> float:
+    """Return the mean silhouette; a neuron that is alone in its group counts 0."""
+    member = labels[:, None] == np.unique(labels)
+    sizes = member.sum(axis=0)
+    sums = distance @ member
+    if member.shape[1] < 2:
+        return 0.0
+    own = sizes[member.argmax(axis=1)]
+    inner = (sums * member).sum(axis=1) / np.maximum(own - 1, 1)
+    outer = np.where(member, np.inf, sums / sizes).min(axis=1)
+    largest = np.maximum(np.maximum(inner, outer), 1e-300)
+    return float(np.where(own > 1, (outer - inner) / largest, 0.0).mean())
