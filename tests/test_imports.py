@@ -150,6 +150,14 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_by("import openretina_widgets; dir(openretina_widgets)", HEAVY) == ""
 
 
+def test_importing_all_of_it_leaves_dask_out():
+    everything = [name for name in modules() if not name.endswith("__main__")]
+    assert "openretina_widgets.insilico.cluster.shards" in everything
+    assert (
+        loaded_by(f"import {', '.join(everything)}", ("dask", "distributed", "cloudpickle")) == ""
+    )
+
+
 def test_importing_the_package_takes_at_most_300_ms():
     """Beyond the interpreter's start; the best of several, since the machine may be busy."""
     code = (

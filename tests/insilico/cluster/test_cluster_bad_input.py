@@ -21,6 +21,7 @@ from openretina_widgets import (
     sweep,
 )
 from openretina_widgets.insilico.cluster import check_workers
+from openretina_widgets.insilico.cluster.client import device_of_worker
 from openretina_widgets.insilico.stimulus_optimization import population_steps
 from tests.clusters import another_worker, kill_a_busy_worker, local_cluster, wait_until
 from tests.insilico.modules import INPUT_SHAPE, LAG, LinearNeurons, linear_model, random_filters
@@ -205,3 +206,24 @@ def test_a_client_of_ones_own_event_loop(one: LocalCluster):
     import asyncio
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("told", "on_cuda", "there", "device"),
+    [
+        (None, False, True, "cpu"),  # several workers would share the one device
+        (None, True, True, "cuda"),
+        (None, True, False, "cpu"),
+        ("2,0", False, True, "cuda"),  # as dask-cuda writes it
+        ("1", False, True, "cuda"),  # as SLURM does
+        ("1", True, False, "cpu"),
+        ("", True, True, "cpu"),
+        ("-1", True, True, "cpu"),
+    ],
+)
+def test_where_a_worker_computes(monkeypatch, told, on_cuda, there, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if told is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    assert device_of_worker(on_cuda).type == device
