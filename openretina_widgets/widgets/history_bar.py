@@ -69,7 +69,7 @@ class HistoryBar(ipw.HBox):
 
     def say(self, words: str) -> None:
         """Say what is shown; plain words, without markup."""
-        self.said.value = f'<div class="orw-note">{words}</div>'
+        self.said.value = f'<div class="orw-said">{words}</div>'
 
     def to_newest(self) -> None:
         """Show the newest, and follow the run if it goes on."""

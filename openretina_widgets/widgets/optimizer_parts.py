@@ -103,4 +103,4 @@ class SeedsPanel(Composition):
         self._made_chart().draw_bands(seconds, found.mean, found.spread)
 
     def _tell(self, words: str) -> None:
-        self._said.value = f'<div class="orw-note" role="status">{html.escape(words)}</div>'
+        self._said.value = f'<div class="orw-said" role="status">{html.escape(words)}</div>'

@@ -67,7 +67,7 @@ class RunComparison(Composition):
         )  # fmt: skip
         self.forget = button("Forget", "times", "Compare no more", width="112px")
         self._hint = ipw.HTML(
-            '<div class="orw-note">Keep a run, change a setting or the neuron, and run again: both '
+            '<div class="orw-said">Keep a run, change a setting or the neuron, and run again: both '
             "are shown side by side.</div>",
             layout=ipw.Layout(flex="1 1 240px", min_width="0", margin="7px 8px 0"),
         )
@@ -181,8 +181,8 @@ class RunComparison(Composition):
             '<table class="orw-measures"><tr><th>differs</th><th>before</th><th>after</th></tr>'
             f"{rows}</table>"
         )
-        self._said.value = f"{table}<div class='orw-note'>{self._likeness(old, picture)}</div>" + (
-            "" if changed else '<div class="orw-note">No setting differs.</div>'
+        self._said.value = f"{table}<div class='orw-said'>{self._likeness(old, picture)}</div>" + (
+            "" if changed else '<div class="orw-said">No setting differs.</div>'
         )
 
     def _likeness(self, old: Picture, new: Picture) -> str:

@@ -93,12 +93,12 @@ def test_looking_back_while_it_runs_and_afterwards(lab: Lab) -> None:
     assert lab.evaluate_in_kernel("optimizer._view.history.slider.value") == still
     button(output, "Newest").click()
     lab.wait_until("optimizer._view.history.live")
-    expect(output.locator(".orw-history .orw-note")).to_contain_text("newest")
+    expect(output.locator(".orw-history .orw-said")).to_contain_text("newest")
     button(output, "Stop").click()
     ended(output)
-    expect(output.locator(".orw-history .orw-note")).to_contain_text("best")
+    expect(output.locator(".orw-history .orw-said")).to_contain_text("best")
     slider.press("Home")
-    expect(output.locator(".orw-history .orw-note")).to_contain_text("0, score")
+    expect(output.locator(".orw-history .orw-said")).to_contain_text("0, score")
     start = "float((abs(optimizer.player.stimulus - optimizer.result.stimulus[0].numpy())).max())"
     assert float(lab.evaluate_in_kernel(start)) > 0.05
     assert output.locator(".orw-player").first.bounding_box() == where, "nothing has moved"

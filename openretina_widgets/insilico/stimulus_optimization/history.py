@@ -32,9 +32,9 @@ class Snapshot:
     elements
         Position in the batch of each row below.
     values
-        ``(row, channel, time, height, width)``, float16, as a share of `scale`.
+        ``(row, channel, time, height, width)``, float16, as multiples of `scale`.
     scale
-        ``(row,)``: largest magnitude of each.
+        Largest magnitude at the start of the run, so that float16 has room above and below.
     score
         ``(row,)``.
     response
@@ -44,7 +44,7 @@ class Snapshot:
     iteration: int
     elements: tuple[int, ...]
     values: np.ndarray
-    scale: np.ndarray
+    scale: float
     score: np.ndarray
     response: np.ndarray | None
 
@@ -56,7 +56,7 @@ class Snapshot:
     def movie(self, element: int) -> np.ndarray:
         """Return the stimulus of an element, float32 ``(channel, time, height, width)``."""
         row = self.elements.index(element)
-        values: np.ndarray = self.values[row].astype(np.float32) * self.scale[row]
+        values: np.ndarray = self.values[row].astype(np.float32) * np.float32(self.scale)
         return values
 
     def of(self, element: int) -> tuple[float, np.ndarray | None]:
@@ -87,6 +87,7 @@ class RunHistory:
         # Replaced as a whole and never changed, so that a reader needs no lock.
         self._kept: tuple[Snapshot, ...] = ()
         self._bytes = 0
+        self._scale = 1.0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -108,7 +109,9 @@ class RunHistory:
         now = time.perf_counter()
         if self.spent_s > _FREE_S + _SHARE_OF_TIME * (now - self._began):
             return
-        snapshot = _copied(step)
+        if not self._kept:
+            self._scale = float(step.stimulus.abs().max()) or 1.0
+        snapshot = _copied(step, self._scale)
         self._kept = (*self._kept, snapshot)
         self._bytes += snapshot.nbytes
         while self._bytes > 1e6 * self.budget_mb and len(self._kept) > 2:
@@ -149,17 +152,9 @@ def _recorded(steps: Steps, history: RunHistory) -> Generator[Step, str | None, 
         steps.close()
 
 
-def _copied(step: Step) -> Snapshot:
+def _copied(step: Step, scale: float) -> Snapshot:
     with torch.no_grad():
-        x = step.stimulus
-        scale = x.abs().amax(dim=(1, 2, 3, 4)).clamp(min=torch.finfo(x.dtype).tiny)
-        values = (x / scale.view(-1, 1, 1, 1, 1)).to(torch.float16).cpu().numpy()
-        response = None if step.response is None else step.response.float().cpu().numpy()
-        return Snapshot(
-            step.iteration,
-            step.elements,
-            values,
-            scale.float().cpu().numpy(),
-            step.score.float().cpu().numpy(),
-            response if response is None else response.copy(),
-        )
+        values = (step.stimulus * (1 / scale)).to(torch.float16).cpu().numpy()
+        response = None if step.response is None else step.response.cpu().numpy().copy()
+        score = step.score.cpu().numpy().copy()
+    return Snapshot(step.iteration, step.elements, values, scale, score, response)
