@@ -35,6 +35,7 @@ _METHOD = "gradient"  # at grey: one backward pass for a neuron
 _MOST_KEPT = 512  # fields; those that were shown longest ago are forgotten
 _EMPTY = "Click on a stimulus to see this."
 _COMPUTING = "Computing …"
+_POINT = "The pointer on a point, or the arrow keys, tell its response."
 _SHOWN = ("polarity", "centre x, y", "diameter at 2σ", "time to peak")
 _FAILURES = (ValueError, RuntimeError, OutOfMemory)  # RuntimeError: torch's own
 
@@ -255,6 +256,7 @@ class NeuronDetail(Composition):
 
     def _prepare_curve(self) -> None:
         self._curve.prepare(experiments.standard(self._choice.value, self._model))
+        self._curve.plot.tell(_POINT)
 
     def _draw(self) -> None:
         self._draw_field()
