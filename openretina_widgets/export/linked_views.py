@@ -149,8 +149,15 @@ def _gradient(gradient: ResponseGradient, neuron_name: str, point_name: str) -> 
     )
     first, second = gradient.channels
     labels = (f"{first} contrast", f"{second} contrast")
+    alike = len(gradient.movies) == 1  # shown to all neurons
+    hint = f"A click on a cell, or the arrow keys, tell its response{' and play it' * alike}."
     maps = {
-        str(neuron): {"_content": _map(gradient, column, (green, uv), labels, names[column])}
+        str(neuron): {
+            "_content": {
+                **_map(gradient, column, (green, uv), labels, names[column]),
+                "hint": hint,
+            }
+        }
         for column, neuron in enumerate(gradient.neurons)
     }
     lead = str(gradient.neurons[0])
@@ -173,7 +180,6 @@ def _gradient(gradient: ResponseGradient, neuron_name: str, point_name: str) -> 
         )
     ]
     # Every point of one movie for all; of movies for each, those at full contrast.
-    alike = len(gradient.movies) == 1
     if alike:
         points = np.stack(np.meshgrid(gradient.green, gradient.uv, indexing="ij"), -1)
         neuron = gradient.neurons[0]

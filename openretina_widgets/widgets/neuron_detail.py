@@ -13,7 +13,6 @@ import numpy as np
 
 from openretina_widgets.drawing.colour import channel_colour, symmetric_limits
 from openretina_widgets.drawing.field_content import project, unit_of
-from openretina_widgets.errors import OutOfMemory
 from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.insilico.receptive_fields.estimation import receptive_field_steps
 from openretina_widgets.insilico.receptive_fields.result import ReceptiveFields
@@ -35,8 +34,9 @@ _METHOD = "gradient"  # at grey: one backward pass for a neuron
 _MOST_KEPT = 512  # fields; those that were shown longest ago are forgotten
 _EMPTY = "Click on a stimulus to see this."
 _COMPUTING = "Computing …"
+_POINT = "The pointer on a point, or the arrow keys, tell its response."
 _SHOWN = ("polarity", "centre x, y", "diameter at 2σ", "time to peak")
-_FAILURES = (ValueError, RuntimeError, OutOfMemory)  # RuntimeError: torch's own
+_FAILURES = (TypeError, ValueError, RuntimeError, MemoryError)  # RuntimeError: torch's own
 
 Key = tuple[str, Hashable]
 
@@ -255,6 +255,7 @@ class NeuronDetail(Composition):
 
     def _prepare_curve(self) -> None:
         self._curve.prepare(experiments.standard(self._choice.value, self._model))
+        self._curve.plot.tell(_POINT)
 
     def _draw(self) -> None:
         self._draw_field()

@@ -60,6 +60,10 @@ class SvgPlot(CanvasWidget):
     def _positive(self, proposal: Any) -> float:
         return check_positive(proposal["value"], "height")
 
+    def tell(self, hint: str | None) -> None:
+        """Say beneath what a click does; None for what the plot says by itself."""
+        self._change(hint=hint)
+
     def _change(self, **changed: Any) -> None:
         old = self._content
         self._content = {**old, **changed, "version": old["version"] + 1}

@@ -322,6 +322,26 @@ def test_two_thousand_fields_move_smoothly(page: BarePage, make: Any, act: str) 
     assert p95 < 50
 
 
+def test_ten_thousand_scroll_to_the_last_and_change(page: BarePage, make: Any) -> None:
+    images = np.tile(fields(100), (100, 1, 1, 1))
+    wall = make(images)
+    page.show(wall)
+    page.pump()
+    page.evaluate("() => document.querySelector('.orw-wall-scroller').focus()")
+    page.press("End")
+    page.pump()
+    assert wall.selected == (9999,)
+    painted = page.pixels(CANVAS)
+    assert painted.shape[0] * painted.shape[1] < 4_000_000  # what is in view, and no more
+    newer = images.copy()
+    newer[9999] *= -1
+    before = wall.stats.bytes_sent
+    wall.show_live(newer)
+    page.settle()
+    assert wall.stats.bytes_sent - before == newer[0].size
+    assert (page.pixels(CANVAS) != painted).any()
+
+
 def test_wall_of_one_hundred_appears_within_a_second(page: BarePage, make: Any) -> None:
     wall = make(placeholder="soon")
     page.show(wall)

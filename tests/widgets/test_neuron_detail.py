@@ -61,6 +61,8 @@ def test_field_and_tuning_are_those_of_the_engine(detail, small_model) -> None:
     curves = sweep(small_model, experiments.standard("direction", small_model))
     np.testing.assert_allclose(detail.tuning.responses, curves.responses, rtol=1e-5)
     np.testing.assert_allclose(curve(detail), curves.responses[:, 2], rtol=1e-4)
+    # No stimulus is shown here, and none is promised.
+    assert "tell its response" in detail.plot._content["hint"]
 
 
 def test_each_is_computed_once(detail) -> None:

@@ -177,7 +177,8 @@ class MapView extends SvgPlot {
     const { x, y, maps } = this.content;
     if (!this.knows(cell)) {
       return maps.some((map) => map.limits)
-        ? "Click on a cell, or press the arrow keys, to see its stimulus and responses." : "";
+        ? this.content.hint
+          ?? "Click on a cell, or press the arrow keys, to see its stimulus and responses." : "";
     }
     const n = y.values.length;
     const found = maps.filter((map) => map.values[cell] != null)

@@ -85,7 +85,8 @@ class CurvesView extends SvgPlot {
   inWords(/** @type {number | null} */ i) {
     const { x, curves } = this.content;
     if (!this.known.includes(i)) {
-      return this.known.length ? "Click on a point, or press the arrow keys, to see its stimulus and responses." : "";
+      return this.known.length ? this.content.hint
+        ?? "Click on a point, or press the arrow keys, to see its stimulus and responses." : "";
     }
     const unit = x.unit && (x.unit === "°" ? "°" : ` ${x.unit}`);
     const found = curves.filter((curve) => curve.values[i] != null)

@@ -142,6 +142,17 @@ def test_responses_are_those_of_the_model_to_the_movie_that_is_told(
     assert found.movie(70, -0.5, 0.25) == pytest.approx(spot.movie.numpy(), abs=1e-6)
 
 
+def test_each_neuron_sees_the_movie_that_is_its_own() -> None:
+    model, movies = linear(), [random_movie(seed=seed) for seed in (3, 4, 5)]
+    together = response_gradient(model, torch.stack(movies), green=COARSE, uv=[0, 1])
+    for neuron, movie in enumerate(movies):
+        alone = response_gradient(model, movie, neurons=neuron, green=COARSE, uv=[0, 1])
+        assert together.responses[..., neuron] == pytest.approx(alone.responses[..., 0], rel=1e-5)
+        assert together.gradients[:, :, neuron] == pytest.approx(alone.gradients[:, :, 0], rel=1e-5)
+    with pytest.raises(ValueError, match=r"stimulus: .* or one for each of 2 neurons, got shape"):
+        response_gradient(model, torch.stack(movies), neurons=[0, 1])
+
+
 def test_own_best_stimuli_are_scaled_around_grey(synthetic: RetinaModel) -> None:
     cell, other = synthetic.neurons_of("colour opponent")[0], 0
     best = orw.optimize_neurons(synthetic, neurons=[cell, other], seed=[0, 1], max_iterations=8)
