@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 from torch import nn
 
+from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.population.measuring import selectivity_table
 from openretina_widgets.insilico.population.table import SelectivityTable
+from openretina_widgets.insilico.provenance import versions
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.models._checks import is_index
 from openretina_widgets.models.retina_model import ModelIdentity, RetinaModel
@@ -23,6 +27,7 @@ MEASURED = ("flash", "direction", "chromatic", "size")
 
 INDICES = ("on_off", "transience", "contrast_change", "suppression", "colour_opponency")
 _ANGLES = (("dsi", "preferred_direction", 1), ("osi", "preferred_orientation", 2))
+_KIND = "groups of neurons"
 _MOST_NEURONS = 5_000  # their distances take 200 MB
 _MOST_GROUPS = 50
 
@@ -46,10 +51,13 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
         By number of groups, of all numbers that were tried.
     data_key, model
         Session and model; None where neither is known.
+    versions
+        Versions of the libraries.
 
     Examples
     --------
-    >>> groups = find_groups(load_model("synthetic"))
+    >>> model = load_model("synthetic")
+    >>> groups = find_groups(model)
     >>> groups.of(12)
     >>> result = most_discriminative_stimuli(model, groups, targets=groups.of(12))
     """
@@ -61,6 +69,7 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
     silhouettes: Mapping[int, float] = field(default_factory=dict)
     data_key: str | None = None
     model: ModelIdentity | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
         return self.groups[name]
@@ -93,6 +102,46 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
             if neuron in own:
                 return name
         raise ValueError(f"neuron: {neuron!r} is in none of the {len(self)} groups")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write an ``.npz`` file with arrays and JSON, without pickle; return its path."""
+        words = {
+            "kind": _KIND,
+            "groups": {name: list(own) for name, own in self.items()},
+            "feature_names": list(self.feature_names),
+            "silhouette": self.silhouette,
+            "silhouettes": [list(pair) for pair in self.silhouettes.items()],
+            "data_key": self.data_key,
+            "model": None if self.model is None else asdict(self.model),
+            "versions": dict(self.versions),
+        }
+        return write_archive(path, words=words, arrays={"features": self.features})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> NeuronGroups:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file holds no groups.
+        """
+        return read_archive(path, cls._from_archive)
+
+    @classmethod
+    def _from_archive(cls, words: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> NeuronGroups:
+        if words.pop("kind", None) != _KIND:
+            raise TypeError("another kind of result")
+        return cls(
+            groups={name: tuple(own) for name, own in words.pop("groups").items()},
+            features=arrays["features"],
+            feature_names=tuple(words.pop("feature_names")),
+            silhouettes=dict(words.pop("silhouettes")),
+            model=ModelIdentity(**model) if (model := words.pop("model")) else None,
+            **words,
+        )
 
 
 def find_groups(
@@ -130,7 +179,8 @@ def find_groups(
 
     Examples
     --------
-    >>> groups = find_groups(load_model("synthetic"))
+    >>> model = load_model("synthetic")
+    >>> groups = find_groups(model)
     >>> result = most_discriminative_stimuli(model, groups, targets=["group 0", "group 3"])
     """
     chosen, features, names, session, model = _features(source, neurons, data_key)
@@ -160,6 +210,7 @@ def find_groups(
         silhouettes=silhouettes,
         data_key=session,
         model=model,
+        versions=versions(),
     )
 
 

@@ -109,6 +109,17 @@ def test_a_model_is_measured_when_it_is_given():
     assert found.data_key == retina.sessions[0]
 
 
+def test_groups_are_kept(groups, tmp_path):
+    again = NeuronGroups.load(groups.save(tmp_path / "groups.npz"))
+    assert dict(again) == dict(groups)
+    for name in ("silhouette", "silhouettes", "feature_names", "data_key", "model", "versions"):
+        assert getattr(again, name) == getattr(groups, name)
+    np.testing.assert_array_equal(again.features, groups.features)
+    np.savez(tmp_path / "other.npz", x=np.ones(3))
+    with pytest.raises(ValueError, match=r"other\.npz"):
+        NeuronGroups.load(tmp_path / "other.npz")
+
+
 # Other sources -------------------------------------------------------------------------------
 
 
