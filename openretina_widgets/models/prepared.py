@@ -34,7 +34,8 @@ from openretina_widgets.models.prepared_layers import (
     Way,
     prepared_layer,
 )
-from openretina_widgets.models.prepared_readouts import Reads, prepared_readout
+from openretina_widgets.models.prepared_readouts import Reads, SingleCell, prepared_readout
+from openretina_widgets.models.single_cell_lnp import SingleCellLNP
 
 __all__ = ["AS_IT_IS", "WAYS", "Prepared", "Way", "prepare", "undisturbed", "words_of"]
 
@@ -135,14 +136,19 @@ def prepare(
         None for what is not known here, for a module in train mode, and for one that somebody
         listens to, since its hooks would not be called.
     """
-    if type(module) is not CoreReadout:
-        return None
     if not undisturbed(module.modules()):
+        return None
+    names = [sessions] if isinstance(sessions, str) else list(sessions)
+    if type(module) is SingleCellLNP:
+        with torch.inference_mode(False), torch.no_grad():
+            cell = SingleCell(module)
+        numbers = cell.weights.numel() + cell.kernel.numel()
+        return Prepared(frames, [], dict.fromkeys(names, cell), numbers)
+    if type(module) is not CoreReadout:
         return None
     channels, _, height, width = module.in_shape
     with torch.inference_mode(False), torch.no_grad():  # so that gradients may pass later
         stages, size = _stages(module.core, Size(channels, frames, height, width), ways)
-        names = [sessions] if isinstance(sessions, str) else list(sessions)
         readouts = {name: prepared_readout(module.readout[name], size) for name in names}
     known = {name: readout for name, readout in readouts.items() if readout is not None}
     if len(known) < len(readouts):

@@ -113,11 +113,11 @@ class PreparedForms:
             return kept
         module = self._module[0]
         form = prepare(module, frames, sessions)
-        parts = (
-            [module.core, *(module.readout[session] for session in sessions)]
-            if form is not None and isinstance(module, CoreReadout)
-            else []
-        )
+        parts: list[nn.Module] = []
+        if form is not None:
+            parts = [module]
+            if isinstance(module, CoreReadout):
+                parts = [module.core, *(module.readout[session] for session in sessions)]
         if kept is not None and kept.users:  # of weights that are no more: nobody is to use it
             kept.form = None
         self._forms[key] = _Form(form, parts)

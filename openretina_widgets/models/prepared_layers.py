@@ -111,7 +111,7 @@ def prepared_layer(
         Compute a separable convolution in the fastest of these; None: of all, or as it is.
     """
     convolution, *rest = layer.children()
-    after = _after(rest, channels)
+    after = _after(rest, next(layer.parameters()).new_ones(channels))
     made: tuple[Stage, Size] | None = None
     if after is not None:
         if type(convolution) is SpaceTimeSeparableConv3d:
@@ -132,9 +132,9 @@ def prepared_layer(
     return [stage, _Pool(out)], replace(out, height=out.height // 2, width=out.width // 2)
 
 
-def _after(parts: Sequence[nn.Module], channels: int) -> _After | None:
+def _after(parts: Sequence[nn.Module], scale: torch.Tensor) -> _After | None:
     """Return what is known of the parts after a convolution, None where one is not known."""
-    scale, shift = torch.ones(channels), torch.zeros(channels)
+    shift = torch.zeros_like(scale)
     function: _Function | None = None
     pool = False
     for part in parts:
@@ -148,11 +148,11 @@ def _after(parts: Sequence[nn.Module], channels: int) -> _After | None:
             factor = torch.rsqrt(variance + part.eps)
             if part.affine:
                 factor = factor * part.weight
-            scale, shift = scale.to(factor) * factor, (shift.to(factor) - mean) * factor
+            scale, shift = scale * factor, (shift - mean) * factor
             if part.affine:
                 shift = shift + part.bias
         elif isinstance(part, Bias) and linear_part:
-            scale, shift = scale.to(part.bias), shift.to(part.bias) + part.bias.flatten()
+            shift = shift + part.bias.flatten()
         elif type(part) is nn.ELU and function is None:
             function = _elu(part.alpha)
         elif type(part) in _ELEMENTWISE and function is None:

@@ -19,8 +19,9 @@ from openretina_widgets.models.readout_gaussian_mask import GaussianMaskReadout
 from openretina_widgets.models.readout_lnp import LinearNonlinearReadout
 from openretina_widgets.models.readout_point import PointReadout
 from openretina_widgets.models.readout_sessions import ClonedReadout
+from openretina_widgets.models.single_cell_lnp import SingleCellLNP
 
-__all__ = ["Reads", "prepared_readout"]
+__all__ = ["Reads", "SingleCell", "prepared_readout"]
 
 
 class Reads(Protocol):
@@ -153,3 +154,32 @@ def _masks_of_points(readout: PointReadout, size: Size) -> torch.Tensor:
     images = single.view(1, size.pixels, size.height, size.width)
     seen = F.grid_sample(images, places[None, None], align_corners=readout.align_corners)
     return seen[0, :, 0].T
+
+
+class SingleCell:
+    """A cell with spatial and temporal filters: a matrix product, then a convolution in time."""
+
+    words = "spatial filters as one matrix"
+
+    def __init__(self, cell: SingleCellLNP) -> None:
+        space, time = cell.space_conv.weight, cell.time_conv.weight
+        if cell.normalize_weights:
+            space, time = space / space.norm(), time / time.norm()
+        _, channels, _, *frame = cell.space_conv.weight.shape
+        _, _, height, width = cell.in_shape
+        whole = space.new_zeros(len(space), channels, height, width)
+        whole[..., cell.rows, cell.columns] = space.view(len(space), channels, *frame)
+        self.weights = whole.flatten(2).transpose(0, 1).contiguous()  # (channel, rank, pixel)
+        self.kernel = time.flatten(2).clone()
+        self.function = cell.nonlinearity
+
+    def of_all(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``(batch, time, 1)`` of the stimulus ``(channel, frame, batch, pixel)``."""
+        channels, frames, batch, pixels = x.shape
+        seen = torch.bmm(x.reshape(channels, frames * batch, pixels), self.weights.transpose(1, 2))
+        seen = seen.sum(dim=0).view(frames, batch, -1).permute(1, 2, 0)
+        return self.function(F.conv1d(seen, self.kernel)).transpose(1, 2)
+
+    def of_own(self, x: torch.Tensor, neurons: torch.Tensor) -> torch.Tensor:
+        """Return ``(batch, time)``; there is one neuron."""
+        return self.of_all(x)[..., 0]

@@ -18,7 +18,7 @@ from tests.models.checkpoint_files import CORE, READOUT
 from tests.models.openretina_table import RECORDED, SHARED, paths, recording
 
 OF_LAB = ("goldin_2022_mouse", "hoefling_2024_low_res", "klindt_low_res", "lnp_low_res")
-NOT_KNOWN = ("single_cell", "spatial_contrast")
+NOT_KNOWN = ("single_cell_contrast", "spatial_contrast")
 
 
 def made(
@@ -137,6 +137,13 @@ def test_larger_models(name):
     frames = model.lag + 20
     form = prepare(model.module, frames, model.sessions[0])
     check_same(model, form, movies(model, frames=frames), model.sessions[0])
+
+
+def test_float64():
+    model = made().double()
+    stimulus = movies(model).double()
+    form = prepare(model.module, stimulus.shape[2], "a")
+    torch.testing.assert_close(form.responses(stimulus), model(stimulus, "a"), rtol=0, atol=1e-12)
 
 
 def test_a_batch_of_more_than_one_piece():
