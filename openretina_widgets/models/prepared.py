@@ -14,6 +14,7 @@ product, or a product for the one neuron that is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ from openretina_widgets.models.prepared_layers import (
 from openretina_widgets.models.prepared_readouts import Reads, SingleCell, prepared_readout
 from openretina_widgets.models.single_cell_lnp import SingleCellLNP
 
-__all__ = ["AS_IT_IS", "WAYS", "Prepared", "Way", "prepare", "undisturbed", "words_of"]
+__all__ = ["AS_IT_IS", "WAYS", "Members", "Prepared", "Way", "prepare", "undisturbed", "words_of"]
 
 AS_IT_IS = "the model as it is"
 
@@ -158,7 +159,25 @@ def prepare(
     return Prepared(frames, stages, known, sum(tensor.numel() for tensor in operators))
 
 
-def words_of(form: Prepared | None) -> str:
+@dataclass(frozen=True)
+class Members:
+    """How the members of a model are computed that asks others.
+
+    Attributes
+    ----------
+    of_each
+        What is said of each.
+    """
+
+    of_each: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """What is said of all, each thing once."""
+        return " | ".join(dict.fromkeys(self.of_each))
+
+
+def words_of(form: Prepared | Members | None) -> str:
     """Return what is computed how, in words, for a form or for the model as it is."""
     return AS_IT_IS if form is None else form.words
 

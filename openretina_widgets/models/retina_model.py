@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from openretina_widgets.models.data_info import stimulus_and_neurons
 from openretina_widgets.models.freezing import frozen
 from openretina_widgets.models.lower_precision import bfloat16_is_asked_for
 from openretina_widgets.models.neuron import ModelIdentity, Neuron, cell_types, of_type
-from openretina_widgets.models.prepared import Prepared
+from openretina_widgets.models.prepared import Members, Prepared, words_of
 from openretina_widgets.models.prepared_forms import PreparedForms
 from openretina_widgets.models.probing import Probe
 from openretina_widgets.models.training_record import TrainingRecord
@@ -400,7 +400,7 @@ class RetinaModel(nn.Module):
 
     def prepared(
         self, time_steps: int, data_key: str | Sequence[str] | None = None
-    ) -> AbstractContextManager[Prepared | None]:
+    ) -> AbstractContextManager[Prepared | Members | None]:
         """Return a context in which stimuli of one length are answered by a faster form.
 
         The form is exact up to rounding, is built once for a length and a session, and is kept for
@@ -418,11 +418,16 @@ class RetinaModel(nn.Module):
         -------
         context manager
             Gives the form, whose ``words`` say what is computed how; None for the model as it is.
+            Where the module holds other models, as an ensemble does, each has a form of its own.
         """
         asked = [data_key] if data_key is None or isinstance(data_key, str) else list(data_key)
         if not asked:
             raise ValueError("data_key: expected at least one session, got none")
-        return self._forms.use(time_steps, *dict.fromkeys(self.session(key) for key in asked))
+        sessions = list(dict.fromkeys(self.session(key) for key in asked))
+        members = [part for part in self.module.modules() if isinstance(part, RetinaModel)]
+        if members:
+            return _each_prepared(members, time_steps, sessions)
+        return self._forms.use(time_steps, *sessions)
 
     def answering_form(
         self, stimulus: torch.Tensor, data_key: str | None = None
@@ -493,6 +498,19 @@ class RetinaModel(nn.Module):
             f"{self.name!r}, {channel} x {height} x {width}, lag={self.lag}, "
             f"sessions={len(self.sessions)}"
         )
+
+
+@contextmanager
+def _each_prepared(
+    members: Sequence[RetinaModel], time_steps: int, sessions: Sequence[str]
+) -> Iterator[Members]:
+    """Use the faster forms of models that another one asks."""
+    with ExitStack() as stack:
+        forms = []
+        for member in members:
+            known = [session for session in sessions if session in member.sessions]
+            forms.append(stack.enter_context(member.prepared(time_steps, known or None)))
+        yield Members(tuple(words_of(form) for form in forms))
 
 
 def as_retina_model(model: Any) -> RetinaModel:

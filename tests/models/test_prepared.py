@@ -12,6 +12,7 @@ import openretina_widgets as orw
 from openretina_widgets.insilico.shown_stimulus import show_stimulus
 from openretina_widgets.models import RetinaModel, load_model
 from openretina_widgets.models.core_readout import build_core_readout
+from openretina_widgets.models.ensemble import ensemble_of
 from openretina_widgets.models.prepared import AS_IT_IS, WAYS, prepare
 from tests.insilico.modules import assert_untouched, linear_model, state_of
 from tests.models.checkpoint_files import CORE, READOUT
@@ -466,6 +467,23 @@ def test_averages_and_shown_stimuli_give_the_same(monkeypatch):
         results.append((torch.tensor(shown.response), torch.tensor(field.fields)))
     for faster, other in zip(*results, strict=True):
         torch.testing.assert_close(faster, other, rtol=0, atol=1e-5 * float(other.abs().max()))
+
+
+def test_the_members_of_an_ensemble_have_forms_of_their_own(monkeypatch):
+    members = [made(), made()]
+    with torch.no_grad():
+        members[1].module.readout["a"].bias += 1.0
+    model = ensemble_of(members)
+    stimulus = movies(model, frames=30)
+    plain = model(stimulus, "a")
+    core = Counted(members[0], monkeypatch)
+    with model.prepared(30, "a") as form:
+        faster = model(stimulus, "a")
+    assert core.calls == 0
+    torch.testing.assert_close(faster, plain, rtol=0, atol=1e-5)
+    assert "readout as one matrix" in form.words
+    result = orw.optimize_neurons(model, 0, data_key="a", max_iterations=2, time_steps=30)
+    assert result.settings["computed"] == form.words
 
 
 def test_the_card_says_what_ran():
