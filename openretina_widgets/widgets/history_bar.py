@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets as ipw
 
 from openretina_widgets.widgets.composition import button
+from openretina_widgets.widgets.transport import MainLoop
 
 
 class HistoryBar(ipw.HBox):
@@ -19,7 +20,7 @@ class HistoryBar(ipw.HBox):
     """
 
     def __init__(self, moved: Callable[[int], None]) -> None:
-        self._moved, self._moving = moved, False
+        self._moved, self._moving, self._main_loop = moved, False, MainLoop()
         self.live, self._newest = True, 0
         self.slider = ipw.IntSlider(
             description="Iteration",
@@ -38,7 +39,7 @@ class HistoryBar(ipw.HBox):
         )
         self.add_class("orw-history")
         self.slider.observe(self._changed, "value")
-        self.latest.on_click(lambda _: self.to_newest())
+        self.latest.on_click(lambda _: self._main_loop.call(self.to_newest))
 
     @property
     def newest(self) -> int:
@@ -90,7 +91,8 @@ class HistoryBar(ipw.HBox):
 
     def _changed(self, _: object) -> None:
         if not self._moving:
-            self._look()
+            self.live = self.slider.value >= self._newest  # at once, or a picture moves it on
+            self._main_loop.call(self._look)
 
     def _look(self) -> None:
         self.live = self.slider.value >= self._newest

@@ -223,8 +223,11 @@ class OptimizerView(Composition):
         if self._filling:
             return
         self.by_hand = True
+        self._main_loop.call(self._switch)
+
+    def _switch(self) -> None:
         self._chosen(self.element)
-        self._main_loop.call(self._finish)
+        self._finish()
 
     def _fill(self, labels: Sequence[str], element: int) -> None:
         self._filling = True
