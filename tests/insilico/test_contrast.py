@@ -178,6 +178,23 @@ def test_elements_are_projected_apart(name):
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_float64_is_held_closer_and_in_as_few_rounds(name, monkeypatch):
+    if name != "nearly all at the limits":  # there bisection ends it
+        monkeypatch.setattr(contrast, "_TOO_FAR", math.inf)
+    x = 10 * noise(5, 9).double()
+    bounds = CASES[name]
+    projected = bounds.process(x)
+    assert projected.dtype == torch.float64
+    torch.testing.assert_close(projected.float(), bounds.process(x.float()), atol=1e-3, rtol=1e-4)
+    if (length := bounds.length(x.shape)) is not None:
+        got = (x[0, 0].numel() * rms_of(projected).square().sum(dim=1)).sqrt()
+        torch.testing.assert_close(got, torch.full_like(got, length), rtol=1e-9, atol=0)
+    if bounds.mean_luminance is not None:
+        expected = torch.tensor(bounds.mean_luminance).double().expand(5, 2)
+        torch.testing.assert_close(mean_of(projected), expected, atol=1e-8, rtol=1e-7)
+
+
 # In a run ------------------------------------------------------------------------------------
 
 

@@ -219,6 +219,17 @@ def test_a_form_is_computed_as_fast_as_pixels_are():
     assert form.settings["computed"] != AS_IT_IS
 
 
+@pytest.mark.parametrize("settings", [{"parametrization": Separable()}, {"jitter": Jitter(1, 2)}])
+def test_a_prepared_model_gives_forms_and_jitter_as_one_at_a_time(settings):
+    model = load_model("trained")
+    settings = {"max_iterations": 20, "patience": 2, "min_delta": 5e-3} | settings
+    result = optimize_population(model, [0, 33, 61, 70], seed=[0, 1], chunk=3, **settings)
+    assert len(set(result.together().iterations.tolist())) > 1, "they end at different times"
+    for neuron in (0, 33, 61, 70):
+        alone = optimize_neurons(model, neuron, seed=[0, 1], **settings)
+        torch.testing.assert_close(result.of(neuron).score, alone.score, atol=1e-4, rtol=1e-4)
+
+
 # Memory ------------------------------------------------------------------------------------
 
 

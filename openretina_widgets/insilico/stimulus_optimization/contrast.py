@@ -25,6 +25,7 @@ _OTHER_ROUNDS = 12
 _HALVINGS = 60
 _SCALES = (1e-18, 1e18)  # that float32 holds with room for the values
 _SETTLED = 2.5  # roundings of the stimulus' type, of what is asked
+_LEAST_ROUNDING = 4e-11  # sums of float64 are not closer
 _TOO_FAR = 16.0  # then the CPU takes the slow way that always arrives
 
 
@@ -371,7 +372,7 @@ class _Projection:
         on_host = _answers_at_once(x.device)
         self.space = (torch.empty_like(x), torch.empty_like(x))
         self.size = self.mean.abs().amax(dim=2, keepdim=True)
-        eps = torch.finfo(x.dtype).eps
+        eps = max(torch.finfo(x.dtype).eps, _LEAST_ROUNDING)
         c = _sum(x) / x.shape[3]
         deviation = torch.sub(x, c.to(x.dtype), out=self.space[0])
         variation = self._squares(deviation).sum(dim=2, keepdim=True)
