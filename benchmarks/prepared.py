@@ -10,7 +10,8 @@ backward to the stimulus) in one run, turn by turn:
 
 ``--architecture high-resolution`` and ``--architecture karamanlis`` build models of these shapes
 with random weights in place of the checkpoint; ``--ways`` measures each way of computing every
-layer alone, which is what the cost model in `openretina_widgets.models.prepared` rests on.
+layer alone, which is what the cost model in `openretina_widgets.models.prepared_layers` rests on;
+``--layers`` measures each layer of an architecture.
 """
 
 from __future__ import annotations
@@ -223,6 +224,58 @@ def compare_ways(model: RetinaModel, *, batch: int, seconds: float) -> None:
         size = after
 
 
+def compare_layers(architecture: str, hidden: int | None, clock: Callable[[], float]) -> None:
+    """Print the time of each layer, forward and backward, for one stimulus.
+
+    In the faster form, as it is, and with the whole kernels; and how far the form is from these.
+    """
+    settings = ARCHITECTURES[architecture] | {"n_neurons_dict": {"random": 1}}
+    if hidden is not None:
+        settings["hidden_channels"] = [hidden] * len(settings["hidden_channels"])
+    torch.manual_seed(0)
+    module = build_core_readout(settings).eval().requires_grad_(False)
+    core, size = module.core, prepared_layers.Size(*module.in_shape)
+    totals = [0.0, 0.0, 0.0]
+    for i, layer in enumerate(core.features):
+        with torch.no_grad():
+            stages, after = prepared_layers.prepared_layer(
+                layer, core.channels[i + 1], size, 0, None
+            )
+        x = torch.randn(size.channels, size.frames, 1, size.pixels, requires_grad=True)
+        plain = [prepared_layers.AsItIs(layer, size, "layer")]
+        times, found = [], []
+        for parts, context in (
+            (stages, nullcontext()),
+            (plain, nullcontext()),
+            (plain, whole_kernels()),
+        ):
+            with context:
+                best = float("inf")
+                for _ in range(2):
+                    start, y = clock(), x
+                    for part in parts:
+                        y = part(y)
+                    (gradient,) = torch.autograd.grad(y.sum(), x)
+                    best = min(best, clock() - start)
+            times.append(best)
+            found.append((y.detach(), gradient))
+        totals = [total + one for total, one in zip(totals, times, strict=True)]
+        errors = [
+            float((one - other).abs().max() / other.abs().max())
+            for one, other in zip(found[0], found[2], strict=True)
+        ]
+        print(
+            f"layer {i}: {times[0]:.3f} s, as it is {times[1]:.3f} s, whole kernels "
+            f"{times[2]:.3f} s; apart by {max(errors):.0e}; "
+            + "; ".join(part.words for part in stages)
+        )
+        size = after
+    print(
+        f"{architecture}: {totals[1] / totals[0]:.1f} times as fast as the layers as they are, "
+        f"{totals[2] / totals[0]:.1f} times as fast as with whole kernels"
+    )
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -233,6 +286,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--threads", type=int, default=None, help="torch threads")
+    parser.add_argument("--layers", action="store_true", help="each layer of the architecture")
+    parser.add_argument("--hidden", type=int, help="channels of its hidden layers, for --layers")
     parser.add_argument("--ways", action="store_true", help="each way of each layer")
     parser.add_argument(
         "--cpu-time",
@@ -242,6 +297,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.cpu_time and (arguments.threads != 1 or arguments.device != "cpu"):
         parser.error("--cpu-time: counts the threads together, so it needs --threads 1 on the CPU")
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
+    if arguments.layers:
+        if not arguments.architecture:
+            parser.error("--layers: needs an --architecture")
+        with torch_threads(arguments.threads):
+            compare_layers(arguments.architecture, arguments.hidden, clock)
+        return
     if arguments.architecture:
         model = model_of(arguments.architecture).to(arguments.device)
     else:
@@ -256,7 +318,7 @@ def main() -> None:
                 batches=arguments.batches,
                 rounds=arguments.rounds,
                 seconds=arguments.seconds,
-                clock=time.process_time if arguments.cpu_time else time.perf_counter,
+                clock=clock,
             )
 
 
