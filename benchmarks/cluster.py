@@ -19,7 +19,7 @@ from openretina_widgets import load_model, optimize_population
 from openretina_widgets.insilico.compute import cores
 from openretina_widgets.insilico.stimulus_optimization import PopulationResult, population_steps
 from openretina_widgets.models import RetinaModel
-from tests.clusters import busy, kill_a_busy_worker, local_cluster
+from tests.clusters import kill_a_busy_worker, local_cluster
 
 
 def on_cluster(
@@ -36,8 +36,7 @@ def on_cluster(
         except StopIteration as end:
             return end.value, came, time.perf_counter() - start, len(lost)
         came.update(step.finished)
-        half = step.done >= step.total // 2
-        if kill and half and not lost and any(busy(client).values()):
+        if kill and step.done >= step.total // 2 and not lost:
             lost = kill_a_busy_worker(client)
 
 

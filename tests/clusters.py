@@ -52,14 +52,17 @@ def _computing(dask_worker: Any) -> int:
 
 
 def kill_a_busy_worker(client: Client) -> list[str]:
-    """Kill the process of a worker that computes; return what it had been given."""
-    processes = client.run(os.getpid)
-    computing = busy(client)
-    worker = max(computing, key=computing.__getitem__)
-    assert computing[worker], "nobody computes: there is nothing to kill"
-    given = list(client.processing()[worker])
-    os.kill(processes[worker], signal.SIGKILL)
-    return given
+    """Kill the process of a worker that computes; return what it had been given, [] for none."""
+    for worker, (process, computing) in client.run(_process).items():
+        given = list(client.processing()[worker])
+        if computing and given:
+            os.kill(process, signal.SIGKILL)
+            return given
+    return []
+
+
+def _process(dask_worker: Any) -> tuple[int, int]:
+    return os.getpid(), _computing(dask_worker)
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 30.0) -> None:

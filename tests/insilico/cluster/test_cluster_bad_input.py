@@ -157,7 +157,7 @@ def test_the_model_is_sent_again_where_all_who_had_it_are_gone(client, how):
     steps = population_steps(linear_model(), client=client, chunk=1, **settings)
     finished = list(next(step.finished for step in steps if step.finished))
     if how == "killed":
-        kill_a_busy_worker(client)
+        wait_until(lambda: bool(kill_a_busy_worker(client)))
     else:
         client.restart()
     while True:
