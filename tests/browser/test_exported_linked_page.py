@@ -96,7 +96,10 @@ def test_a_click_on_the_wall_plays_that_stimulus(page, call):
         seen.add(title)
     assert len(seen) == 3
     assert before[0].startswith("Neuron ")
-    moving = {tuple(pictures(page, call, f"{part} .orw-player-panel canvas")) for _ in range(8)}
+    moving = set()
+    for _ in range(20):
+        moving.add(tuple(pictures(page, call, f"{part} .orw-player-panel canvas")))
+        call(page.wait_for_timeout, 40)
     assert len(moving) > 2, "it plays by itself"
 
 
