@@ -44,7 +44,7 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="synthetic")
-    parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--iterations", type=int, default=50)
     parser.add_argument("--workers", type=int, default=4)
     arguments = parser.parse_args()
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells of the killed worker
