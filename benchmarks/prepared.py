@@ -32,6 +32,7 @@ from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.models import prepared, prepared_layers
 from openretina_widgets.models.convolutions import KernelConv3d, SpaceTimeSeparableConv3d
 from openretina_widgets.models.core_readout import build_core_readout
+from openretina_widgets.models.prepared_forms import PreparedForms
 
 _CORE = "openretina.modules.core.base_core.SimpleCoreWrapper"
 _READOUTS = "openretina.modules.readout.multi_readout."
@@ -97,7 +98,7 @@ def _range(channels: int) -> list[tuple[float, float]]:
 
 def as_it_is() -> AbstractContextManager[object]:
     """Run models as they are while the context lasts."""
-    return mock.patch("openretina_widgets.models.prepared_forms.prepare", return_value=None)
+    return mock.patch.object(PreparedForms, "fitting", return_value=None)  # kept ones as well
 
 
 def whole_kernels() -> AbstractContextManager[object]:
