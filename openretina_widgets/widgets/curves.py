@@ -116,8 +116,10 @@ class Chart(Composition):
             fig_margin=_MARGIN,
             layout=ipw.Layout(height=f"{height}px", width="100%", min_width="240px"),
         )
-        heading = ipw.HTML(f'<div class="orw-heading">{title}{_legend(names, colours)}</div>')
-        super().__init__((heading, self._figure), **({"layout": layout} if layout else {}))
+        self._legend = _legend(names, colours)
+        self.heading = ipw.HTML()
+        self.entitle(title)
+        super().__init__((self.heading, self._figure), **({"layout": layout} if layout else {}))
         self.add_class("orw-chart")
 
     def draw(
@@ -178,6 +180,10 @@ class Chart(Composition):
             with self.y_scale.hold_sync():
                 self.y_scale.min, self.y_scale.max = ticks[0], ticks[-1]
             _set_ticks(self._y_axis, ticks)
+
+    def entitle(self, title: str) -> None:
+        """Give the chart another title."""
+        self.heading.value = f'<div class="orw-heading">{title}{self._legend}</div>'
 
     def clear(self) -> None:
         """Take all lines away; the axes stay."""

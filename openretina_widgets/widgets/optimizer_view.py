@@ -27,6 +27,8 @@ from openretina_widgets.widgets.optimizer_parts import SeedsPanel
 from openretina_widgets.widgets.settings_fields import shown
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
+_RESPONSE = "Response, optimised window shaded"
+
 
 class OptimizerView(Composition):
     """The movie, the score, the response, and the temporal and spatial components.
@@ -79,9 +81,7 @@ class OptimizerView(Composition):
         half = ipw.Layout(width="49%", min_width="300px", flex="1 1 300px")
         chart = partial(Chart, layout=half)
         self.score = chart("Score", x_label="iteration", y_label="score (a.u.)")
-        self.response = chart(
-            "Response, optimised window shaded", x_label="time (s)", y_label="response (a.u.)"
-        )
+        self.response = chart(_RESPONSE, x_label="time (s)", y_label="response (a.u.)")
         self.temporal = chart(
             "Temporal component",
             x_label="time (s)",
@@ -262,6 +262,8 @@ class OptimizerView(Composition):
         if picture.response is not None:
             frames = np.arange(len(picture.response)) + self._lag
             self.response.draw(frames / rate, picture.response)
+        has_one = picture.response is not None
+        self.response.entitle(_RESPONSE if has_one else "Response: not of one neuron here")
         splits = picture.components or split_channels(picture.movie)
         time = np.arange(picture.movie.shape[1]) / rate
         self.temporal.draw(time, *(split.temporal for split in splits))

@@ -325,6 +325,10 @@ def test_a_function_of_ones_own(small_model: RetinaModel) -> None:
     expected = (answer[:, :, 1] - answer[:, :, 0]).mean(dim=1)
     torch.testing.assert_close(result.score, expected, atol=1e-4, rtol=1e-4)
     assert "the best stimulus for difference" in optimizer._status.message
+    assert "Response: not of one neuron here" in optimizer._view.response.heading.value
+    goal.value = "increase"
+    ended(optimizer)
+    assert "Response, optimised window" in optimizer._view.response.heading.value
     optimizer.close()
 
 

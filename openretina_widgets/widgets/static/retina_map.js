@@ -246,11 +246,18 @@ class RetinaMap {
     context.textBaseline = "top";
     context.textAlign = "center";
     context.beginPath();
-    for (const tick of ticksOf(-spanX, spanX)) {
+    const across = ticksOf(-spanX, spanX);
+    const step = across[1] - across[0];
+    const wide = Math.max(...across.map((tick) => context.measureText(numeral(tick)).width)) + 8;
+    const every = Math.ceil(wide / (this.toCanvas(step, 0)[0] - this.toCanvas(0, 0)[0]));
+    for (const tick of across) {
       const [x] = this.toCanvas(tick, 0);
       context.moveTo(x, top + height);
       context.lineTo(x, top + height + 5);
-      context.fillText(numeral(tick), x, top + height + 8);
+      // Where the map is small only some have their number, counted from the middle.
+      if (Math.round(tick / step) % every === 0) {
+        context.fillText(numeral(tick), x, top + height + 8);
+      }
     }
     context.textBaseline = "middle";
     context.textAlign = "right";
