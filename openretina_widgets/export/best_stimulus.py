@@ -76,9 +76,10 @@ def recipe_of(result: OptimizationResult, model: str) -> Recipe:
             f"It was computed on {device}; the CPU rounds otherwise, and a long ascent takes the "
             "numbers apart."
         )
+    words += _words_of_precision(result)
     make = _from_seeds if by_seed else _from_start
     before, code = make(result, model, most, more, regularizers, optimizer, missing)
-    imports = _imports(code)
+    imports = _imports("\n".join([*before, code]))
     if not by_seed and not missing.said:
         imports.append(f"from {_HOME} import optimize_stimulus")
     return Recipe(
@@ -116,6 +117,7 @@ def recipe_of_population(result: PopulationResult, model: str) -> Recipe:
         arguments["chunk"] = chunk
     if (device := one.settings.get("device", "cpu")) != "cpu":
         words.append(f"It was computed on {device}; the CPU rounds otherwise.")
+    words += _words_of_precision(one)
     asked = len(neurons) * len(seeds)
     if len(result) < asked:
         words.append(
@@ -203,7 +205,8 @@ def _seeded_arguments(
         arguments["window"] = tuple(objective["frames"])
     if (limits := bounds.get("min_max_values")) is not None:
         arguments["stimulus_range"] = [tuple(pair) for pair in limits]
-    if isinstance(optimizer, float) and (norm is not None or bounds.get("rms") is not None):
+    held = norm is not None or bounds.get("rms") is not None
+    if isinstance(optimizer, float) and held and "parametrization" not in result.settings:
         arguments["learning_rate"] = optimizer
     else:
         arguments["optimizer_init_fn"] = _as_function(optimizer)
@@ -219,9 +222,23 @@ def _seeded_arguments(
     post = [part(one, _POSTPROCESSORS, "the postprocessor", missing) for one in before]
     if post:
         arguments["postprocessor"] = post
-    if (precision := result.settings.get("precision", "float32")) != "float32":
-        arguments["precision"] = precision
-    return function, arguments
+    return function, arguments | _precision(result)
+
+
+def _words_of_precision(result: OptimizationResult) -> list[str]:
+    precision = result.settings.get("precision", "float32")
+    if precision == "float32":
+        return []
+    if _precision(result):
+        return [f"It was computed in {precision}, for which a processor needs instructions."]
+    return [f"It was computed in {precision}; the code computes in float32."]
+
+
+def _precision(result: OptimizationResult) -> dict[str, str]:
+    """Return the argument for a lower precision, where a CPU has it too."""
+    precision = result.settings.get("precision", "float32")
+    on_cpu = result.settings.get("device", "cpu") == "cpu"
+    return {"precision": precision} if precision != "float32" and on_cpu else {}
 
 
 def _own_function(objective: dict[str, Any], missing: Missing) -> tuple[str, ...]:
@@ -305,6 +322,7 @@ def _from_start(
         optimization_stopper=Code(call("OptimizationStopper", max_iterations=most, **more)),
         stimulus_regularization_loss=regularizers,
         stimulus_postprocessor=post,
+        **_precision(result),
     )
     return start, code
 

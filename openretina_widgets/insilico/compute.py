@@ -160,7 +160,8 @@ def _has_tf32(device: torch.device) -> bool:
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    there = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return bool(there and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _settings() -> _Settings:

@@ -31,7 +31,7 @@ from openretina_widgets.widgets.retina_map import RetinaMap
 from openretina_widgets.widgets.selection import Selection
 
 _METHOD = "gradient"  # at grey: one backward pass for a neuron
-_MOST_KEPT = 512  # fields; those that were shown longest ago are forgotten
+_MOST_KEPT = 512  # fields; those that were computed longest ago are forgotten
 _EMPTY = "Click on a stimulus to see this."
 _COMPUTING = "Computing …"
 _POINT = "The pointer on a point, or the arrow keys, tell its response."

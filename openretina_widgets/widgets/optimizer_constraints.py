@@ -169,6 +169,8 @@ class ConstraintSettings(ipw.VBox):
         for field in self.fields:
             if field.layout.display == "none" or field.value == self._at_first[field.description]:
                 continue
+            if self.filter.disabled and field in (self.filter, self.sigma, self.exponent):
+                continue  # a form does not take it
             value = getattr(field, "label", field.value)
             said[field.description] = f"{value:g}" if isinstance(value, float) else str(value)
         return said

@@ -18,6 +18,7 @@ from openretina_widgets.insilico.stimulus_optimization.diverse import diverse_st
 from openretina_widgets.insilico.stimulus_optimization.function_objective import (
     function_steps,
     name_of,
+    takes_response,
 )
 from openretina_widgets.insilico.stimulus_optimization.groups import group_steps
 from openretina_widgets.insilico.stimulus_optimization.layer_objective import layer_steps
@@ -268,8 +269,9 @@ class GoalSettings(ipw.VBox):
 
     @property
     def is_window_of_response(self) -> bool:
-        """Whether the window is one of the response: it is not for an inner layer."""
-        return bool(self.goal.value != "layer")
+        """Whether the window counts: not for a layer, nor for a function of the stimulus."""
+        own = self.goal.value == _OWN and not takes_response(self._own)
+        return bool(self.goal.value != "layer" and not own)
 
     def planned(
         self,
@@ -356,8 +358,15 @@ class GoalSettings(ipw.VBox):
         if goal == "layer":
             return self._planned_layer(plan, model, direction, shared)
         name = name_of(self._own)
-        steps = function_steps(model, self._own, **shared)  # type: ignore[arg-type]
-        return plan(steps, f"Increasing {name}", f"the best stimulus for {name}", objective=name)
+        counted = window if self.is_window_of_response else None
+        steps = function_steps(model, self._own, **{**shared, "window": counted})  # type: ignore[arg-type]
+        return plan(
+            steps,
+            f"Increasing {name}",
+            f"the best stimulus for {name}",
+            objective=name,
+            window=counted,
+        )
 
     def _planned_layer(
         self, plan: Callable[..., Planned], model: RetinaModel, direction: str, shared: Any

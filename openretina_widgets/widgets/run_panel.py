@@ -116,7 +116,7 @@ class RunPanel(Composition, Generic[SnapshotT, ResultT]):
         def tried() -> None:
             try:
                 action()
-            except (TypeError, ValueError, MemoryError) as error:
+            except (TypeError, ValueError, RuntimeError, MemoryError, OSError) as error:
                 self._fail(error)
 
         return tried

@@ -124,7 +124,7 @@ def limits_as_text(limits: Sequence[Limits] | None) -> str:
     if limits is None:
         return ""
     texts = [
-        " to ".join("" if end is None else f"{end:g}" for end in pair).replace("-", "−")
+        " to ".join("" if end is None else _exact(end) for end in pair).replace("-", "−")
         for pair in limits
     ]
     return texts[0] if len(set(texts)) == 1 else "; ".join(texts)
@@ -134,7 +134,13 @@ def as_text(value: float | Sequence[float] | None) -> str:
     """Return numbers as `numbers_in` reads them."""
     if value is None:
         return ""
-    return ", ".join(f"{one:g}" for one in (value if isinstance(value, Sequence) else [value]))
+    return ", ".join(_exact(one) for one in (value if isinstance(value, Sequence) else [value]))
+
+
+def _exact(number: float) -> str:
+    """Return a number as it is read again, without rounding it."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
 
 
 def neurons_in(text: str, argument: str) -> list[int]:

@@ -233,7 +233,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._last_iteration = self._settings.max_iterations.value
         try:
             planned = self._settings.planned(self.picker, self._patience)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError, MemoryError) as error:
             self._fail(error)
             raise
         self._planned = planned
@@ -445,7 +445,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             return  # a run goes on, or another model is about to be shown
         try:
             self._settings.planned(self.picker, self._patience).steps.close()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError, MemoryError) as error:
             if self._said is None:
                 self._said = (self._status.kind, self._status.message)
             self._fail(error)

@@ -41,6 +41,7 @@ _ORDERS = ("neuron", "type", "score", "similarity")
 _SHARE = 0.05  # of the run's time that its pictures may take
 # Rows of the pool on a CPU: more were measured to be no faster, and make pictures rarer.
 _CHUNK_ON_CPU = 16
+_PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -204,9 +205,9 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         Session; the selection's own for None.
     neurons
         Neurons of the wall, all of the session for None.
-    seed, folder, chunk, client
+    seed, folder, chunk, memory_mb, client
         See `population_steps`; on a CPU the pool has at most 16 rows where `chunk` is None, so that
-        pictures are not rare.
+        pictures are not rare, unless `memory_mb` bounds it.
     order
         ``"neuron"``, ``"type"``, ``"score"`` (largest first) or ``"similarity"`` (of the frames,
         to that of the chosen neuron). By the last two, tiles change places when a run has ended.
@@ -259,6 +260,7 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         seed: int | Sequence[int] = 0,
         folder: str | os.PathLike[str] | None = None,
         chunk: int | None = None,
+        memory_mb: float | None = None,
         client: Any = None,
         order: Literal["neuron", "type", "score", "similarity"] = "neuron",
         picture_rate: float = 8.0,
@@ -280,7 +282,7 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         self._data_key = session = selection.data_key
         self._picture_rate = picture_rate
         self._threads: int | None = live_threads() if threads == "auto" else threads
-        if chunk is None and client is None and face.device.type == "cpu":
+        if chunk is None and memory_mb is None and client is None and face.device.type == "cpu":
             chunk = _CHUNK_ON_CPU
         everyone = range(face.n_neurons(session))
         self._neurons = face.check_neurons(everyone if neurons is None else neurons, session)
@@ -289,6 +291,7 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             "seed": seed,
             "folder": folder,
             "chunk": chunk,
+            "memory_mb": memory_mb,
             "client": client,
             **settings,
         }
@@ -361,10 +364,13 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         TypeError, ValueError
             If the folder does not fit; the message is shown in the widget as well.
         """
+        before = self.job
         self._end_job()
+        if before is not None and self._asked["folder"] is not None:
+            _await_end(before)  # it writes what it has to the folder
         try:
             steps = self._steps()
-        except (TypeError, ValueError, MemoryError) as error:
+        except (TypeError, ValueError, MemoryError, OSError) as error:
             self._fail(error)
             raise
         self.result = None
@@ -548,3 +554,10 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             ("elapsed", as_time(elapsed)),
             ("remaining, at most", as_time(left)),
         ]
+
+
+def _await_end(job: Job[Any, Any]) -> None:
+    """Wait for a run that was told to end: at most for the iteration that it computes."""
+    until = time.monotonic() + _PATIENCE
+    while not job.done() and time.monotonic() < until:
+        time.sleep(0.01)

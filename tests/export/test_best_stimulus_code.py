@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import openretina_widgets as orw
 from openretina_widgets.export.best_stimulus import recipe_of
 from openretina_widgets.export.code import ARRAY
+from openretina_widgets.insilico import compute
 from openretina_widgets.insilico.stimulus_optimization import (
     GaborSinusoid,
     GradientBlur,
+    IncreaseObjective,
     Jitter,
     LowFrequencies,
+    NormalizedDescent,
+    NormAndRange,
     OptimizationResult,
+    OptimizationStopper,
     Separable,
+    optimize_stimulus,
+)
+
+needs_bfloat16 = pytest.mark.skipif(
+    not compute._has_bfloat16(torch.device("cpu")), reason="no instructions for bfloat16 here"
 )
 
 
@@ -114,6 +126,49 @@ def test_a_function_that_stands_on_its_own(trained):
     assert again.settings["postprocessors"] == result.settings["postprocessors"]
     assert (again.seeds, again.window) == (result.seeds, result.window)
     torch.testing.assert_close(again.stimulus, result.stimulus, atol=1e-6, rtol=1e-6)
+
+
+response = "a name of the notebook that the function below has as its own"
+
+
+def test_a_functions_own_names_are_not_those_of_the_notebook(trained):
+    def largest(response):
+        mean = response.mean(dim=0)
+        return mean.max()
+
+    result = orw.optimize_function(trained, largest, max_iterations=2)
+    torch.testing.assert_close(executed(result, trained).stimulus, result.stimulus)
+
+
+@needs_bfloat16
+def test_a_lower_precision(trained):
+    result = orw.optimize_neurons(trained, [4], precision="bfloat16", max_iterations=2)
+    assert executed(result, trained).settings["precision"] == "bfloat16"
+    start = 0.1 * torch.randn(trained.stimulus_shape(40))
+    steps = optimize_stimulus(
+        start,
+        lambda params: NormalizedDescent(params, lr=0.5),
+        IncreaseObjective(trained, 3),
+        OptimizationStopper(2),
+        stimulus_postprocessor=NormAndRange(5.0),
+        precision="bfloat16",
+    )
+    assert executed(steps, trained).settings["precision"] == "bfloat16"
+    elsewhere = replace(result, settings={**result.settings, "device": "cuda:0"})
+    recipe = recipe_of(elsewhere, "model")
+    assert "precision" not in recipe.code
+    assert any("the code computes in float32" in words for words in recipe.words)
+
+
+def test_a_form_with_an_optimizer_of_ones_own(trained):
+    result = orw.optimize_neurons(
+        trained,
+        [4],
+        parametrization=LowFrequencies(0.2, 10.0),
+        optimizer_init_fn=lambda params: NormalizedDescent(params, lr=0.3),
+        max_iterations=2,
+    )
+    assert_made_again(result, trained)
 
 
 def test_a_function_that_uses_more_is_missing(trained):

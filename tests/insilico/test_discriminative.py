@@ -185,7 +185,7 @@ def test_cuda_gives_the_same_within_rounding(bounded):
         ({"a": [0]}, ValueError, "groups: expected two at least to tell apart, got 1"),
         ({"a": [0], "b": []}, ValueError, "groups: 'b' is empty"),
         ({"a": [0], "b": 1}, TypeError, "the neurons of 'b' as a list, got 1"),
-        ({"a": [0, 1], "b": [1]}, ValueError, "neuron 1 is twice in 'a' and 'b'"),
+        ({"a": [0, 1], "b": [1]}, ValueError, "neuron 1 is in both 'a' and 'b'"),
         ({"a": [0, 0], "b": [1]}, ValueError, "neuron 0 is twice in 'a'"),
         ({"a": [0], "b": [5]}, ValueError, "groups: 'b': session 'default' has no neuron 5"),
         ({"a": [0], "b": [1.5]}, TypeError, "groups: 'b': expected whole numbers, got 1.5"),

@@ -220,6 +220,12 @@ def test_bad_settings_are_told(model, given, error, message):
         optimize_function(function=lambda x: x.sum(), **{"model": model, **ONE, **given})
 
 
+def test_the_random_state_of_the_user_stays(model):
+    before = torch.get_rng_state()
+    function_steps(model, lambda x: x.square().sum(), **ONE).close()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_score_that_is_not_finite_ends_the_run_as_elsewhere(model):
     result = optimize_function(model, lambda x: x.sum() * math.nan, **ONE)
     assert "the score was not finite at iteration 0" in result.stop_reason

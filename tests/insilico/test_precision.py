@@ -46,6 +46,16 @@ def test_bfloat16_finds_nearly_the_same_and_says_how_far_it_was_off(model):
     assert off == pytest.approx(settings["deviation_of_score"], rel=1e-3)
 
 
+@needs_bfloat16
+def test_of_results_that_are_joined_the_largest_deviation_is_told():
+    model = orw.load_model("trained")
+    each = [orw.optimize_neurons(model, n, precision="bfloat16", **SHORT) for n in (0, 3)]
+    told = [one.settings["deviation_of_score"] for one in each]
+    for order in (each, each[::-1]):
+        joined = orw.OptimizationResult.join(order)
+        assert joined.settings["deviation_of_score"] == max(told)
+
+
 def test_float32_is_what_is_meant_where_nothing_is_said(model):
     result = orw.optimize_neurons(model, 0, **SHORT)
     assert result.settings["precision"] == "float32"

@@ -17,6 +17,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     Jitter,
     L2Regularizer,
     NormalizedDescent,
+    Separable,
     SpatialBlur,
     TemporalLowPass,
     TotalVariationRegularizer,
@@ -43,7 +44,7 @@ def model(request):
 @pytest.fixture
 def replaying(monkeypatch):
     """Capture on the CPU, where the host asks no more often than it does of a GPU."""
-    monkeypatch.setitem(ascent.RECORDERS, "cpu", tape)
+    monkeypatch.setitem(ascent.RECORDERS, "cpu", lambda: tape)
     monkeypatch.setattr(optimizer, "_CHECK_EVERY", {})
     for module in (regularizer, contrast):
         monkeypatch.setattr(module, "_answers_at_once", lambda device: False)
@@ -70,6 +71,10 @@ def same(a, b):
     assert torch.equal(a.score, b.score)
     assert a.stop_reasons == b.stop_reasons
     torch.testing.assert_close(a.score_trace, b.score_trace, rtol=0, atol=0, equal_nan=True)
+
+
+def own_descent(params):
+    return NormalizedDescent(params, lr=1.0)
 
 
 CASES = {
@@ -173,6 +178,14 @@ class Hurried(NormalizedDescent):
         ({"optimizer_init_fn": lambda p: Hurried(p, lr=1.0)}, "optimizer_init_fn: Hurried may not"),
         ({"optimizer_init_fn": lambda p: torch.optim.Rprop(p)}, "optimizer_init_fn: Rprop may not"),
         ({"jitter": Jitter(1)}, "objective_object: JitteredObjective may do something else"),
+        (
+            {
+                "parametrization": Separable(),
+                "optimizer_init_fn": lambda p: NormalizedDescent(p, 1.0),
+            },
+            "objective_object: ParametrizedObjective may do something else",
+        ),
+        ({"max_iterations": 3}, "no iteration was like the one before for long enough"),
     ],
 )
 def test_why_nothing_was_captured_is_said(replaying, counted, model, settings, said):
@@ -212,6 +225,24 @@ def test_weights_that_change_meanwhile_end_a_replay(replaying, counted):
         expected = model(step.stimulus)[..., 0].mean(dim=1)
     torch.testing.assert_close(step.score, expected)
     steps.close()
+
+
+def test_a_lack_of_memory_in_a_capture_ends_the_capture_alone(
+    replaying, counted, model, monkeypatch
+):
+    def short(compute, device):
+        def once():
+            compute()
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+        return tape(once, device)
+
+    monkeypatch.setitem(ascent.RECORDERS, "cpu", lambda: short)
+    settings = {**SHORT, **NO_RANGE, "chunk": 2}
+    found = orw.optimize_population(model, [0, 3], **settings)
+    assert counted["replayed"] == 0
+    alone = optimize_neurons(model, 3, cuda_graph=False, **SHORT, **NO_RANGE)
+    torch.testing.assert_close(found.of(3).stimulus, alone.stimulus, atol=1e-4, rtol=1e-4)
 
 
 def test_a_model_that_somebody_listens_to_is_not_captured(replaying, counted):

@@ -332,6 +332,30 @@ def test_a_function_of_ones_own(small_model: RetinaModel) -> None:
     optimizer.close()
 
 
+class PowerObjective:
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        return stimulus.square().mean()
+
+
+@pytest.mark.parametrize(
+    "own", [lambda stimulus: stimulus.square().mean(), PowerObjective()], ids=["function", "object"]
+)
+def test_a_function_of_the_stimulus_has_no_window(small_model: RetinaModel, own: object) -> None:
+    optimizer = StimulusOptimizer(small_model, time_steps=9, objective=own, max_iterations=3)  # type: ignore[arg-type]
+    assert not optimizer._settings.goal.is_window_of_response
+    result = ended(optimizer)
+    torch.testing.assert_close(result.score, result.stimulus.square().flatten(1).mean(dim=1))
+    assert result.window is None
+    optimizer.close()
+
+
+def test_what_is_given_in_code_is_not_rounded(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, time_steps=9, rms=0.0123456789, max_iterations=1)
+    settings = ended(optimizer).settings["postprocessors"][-1]
+    assert settings["rms"] == 0.0123456789
+    optimizer.close()
+
+
 def test_an_error_of_the_function_is_shown_with_its_line(small_model: RetinaModel) -> None:
     def wrong(response: torch.Tensor) -> torch.Tensor:
         return response.men()
@@ -423,7 +447,7 @@ def test_what_does_not_fit_is_said_before_the_run(
         ("neurons", "neurons", "99", "99"),
         ("groups", "groups", "ON sustained", "two at least"),
         ("groups", "groups", "ON sustained\nON brisk", "Groups: "),
-        ("groups", "groups", "0, 1\n1, 2", "is twice"),
+        ("groups", "groups", "0, 1\n1, 2", "is in both"),
     ],
 )
 def test_groups_and_neurons_that_do_not_exist(

@@ -25,6 +25,7 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 from openretina_widgets.models.retina_model import RetinaModel
 
 _MOST = 1024  # pairs of neuron and seed in a part
+_MOST_BYTES = 64 * 2**20  # of a part's results, which are sent in one message
 _BLOCK, _WRITE_EVERY_S = 64, 5.0  # as in a run without a cluster
 
 Pair = tuple[int, int]
@@ -157,7 +158,8 @@ def _steps(
         missing = [pair for pair in pairs if pair not in recorded]
         if not missing:
             return there
-        most = sharded.share(len(missing), _MOST if chunk is None else min(chunk, _MOST))
+        most = min(_MOST, max(1, _MOST_BYTES * len(pairs) // max(1, result_bytes)))
+        most = sharded.share(len(missing), most if chunk is None else min(chunk, most))
         updates: dict[int, int] = {}  # of each part so far
         told, written = 0, time.monotonic()
         news = sharded.news(shares_of(missing, most))

@@ -238,11 +238,12 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - whatever the part has raised
             self._raise(error)
         else:
-            if not isinstance(value, on_worker.Lacking):
+            if isinstance(value, on_worker.Lacking):
+                # Other runs have taken the place of what it had.
+                self._served.pop(value.worker, None)
+                self._dropped.add(value.worker)
+            elif value is not None:  # as of a part that somebody else has cancelled
                 return out.number, out.share, value
-            # Other runs have taken the place of what it had.
-            self._served.pop(value.worker, None)
-            self._dropped.add(value.worker)
         self._waiting.append((out.number, out.share))
         return None
 

@@ -37,6 +37,7 @@ class Answers:
 
     responses: tuple[np.ndarray, ...]
     grey: dict[int, np.ndarray]
+    computed: tuple[str, ...] = ()
 
 
 def shared_out(
@@ -89,7 +90,9 @@ def respond(part: Part) -> Answers:
             lengths.add(frames)
             for number, response in zip(numbers, answers, strict=True):
                 responses[number] = response
-    return Answers(tuple(responses), {frames: grey[frames] for frames in lengths})
+    return Answers(
+        tuple(responses), {frames: grey[frames] for frames in lengths}, tuple(room.computed)
+    )
 
 
 def _grey(screen: Screen, frames: int) -> torch.Tensor:
@@ -113,6 +116,7 @@ def _steps(sharded: Sharded, recording: Recording, settings: dict[str, Any]) -> 
         for one in news:
             batch, responses = [], []
             for _, share, answers in one.results:
+                recording.computed = tuple(dict.fromkeys((*recording.computed, *answers.computed)))
                 for frames, response in answers.grey.items():
                     if not recording.has_grey(frames):
                         recording.take_grey(frames, response)

@@ -29,7 +29,7 @@ def neuron_gradients(
     """Yield the gradient of the last response to each movie, for groups of neurons.
 
     The model runs forward once for a group, and backward once for all of its neurons (torch's
-    ``is_grads_batched``). Where an operation of the model does not allow that, each neuron of the
+    `torch.vmap`). Where an operation of the model does not allow that, each neuron of the
     group gets copies of the movies instead.
 
     Parameters
@@ -67,9 +67,13 @@ def neuron_gradients(
         return model(stimulus, session)[:, -1]
 
     ask = last if answer is None else answer
-    with frozen(model), full_float32(movies.device), model.prepared(movies.shape[2], session):
+    with frozen(model), model.prepared(movies.shape[2], session):
         while rest:
-            with memory_in_words(len(movies), movies.device), torch.enable_grad():
+            with (
+                full_float32(movies.device),
+                memory_in_words(len(movies), movies.device),
+                torch.enable_grad(),
+            ):
                 stimulus = movies.detach().clone().requires_grad_(True)
                 kept = KeptBytes()
                 with kept:

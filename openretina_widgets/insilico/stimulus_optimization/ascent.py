@@ -131,7 +131,7 @@ class Replay:
         """Advance by a replay, where there is something to replay; tell whether there was."""
         if self.reason is not None:
             return False
-        if self._again is not None and self._still() is not self._captured:
+        if self._again is not None and self._still() != self._captured:
             self.changed()
         if self._again is None:
             self._steady += 1
@@ -150,7 +150,9 @@ class Replay:
         """Return what is to be said of it where an iteration can be captured at all."""
         if self._recorder is None:
             return {}
-        return {"cuda_graph": self.reason is None or self.reason}
+        if self.replayed:
+            return {"cuda_graph": True}
+        return {"cuda_graph": self.reason or "no iteration was like the one before for long enough"}
 
     def _capture(self) -> None:
         ascent = self._ascent
@@ -168,8 +170,9 @@ class Replay:
 
         self._captured = self._still()
         try:
-            again = self._recorder(iteration, fixed.device)
-        except RuntimeError as error:
+            with ascent.losses.captured():
+                again = self._recorder(iteration, fixed.device)
+        except (RuntimeError, MemoryError) as error:
             ascent.gradient, ascent.now = before, now
             self.reason = f"it could not be captured: {str(error).splitlines()[0]}"
             return
@@ -182,34 +185,45 @@ def _copy(losses: Losses) -> Losses:
     return Losses(losses.score.clone(), losses.penalty.clone(), losses.loss.clone(), response, None)
 
 
-def cuda_graph(compute: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """Capture what a function does on a CUDA device as a graph, and return its replay.
+class CudaGraphs:
+    """Captures what functions do on a CUDA device as graphs, one after the other.
 
-    Raises
-    ------
-    RuntimeError
-        If the function does what cannot be captured, such as to wait for the device.
+    The next one takes over the memory of the one before, which is not replayed any more.
     """
-    graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
-    # Not `torch.cuda.graph`, which collects garbage and empties the cache before: that takes as
-    # long as a thousand iterations. Other threads may go on meanwhile.
-    with torch.cuda.stream(stream):
-        graph.capture_begin(capture_error_mode="thread_local")
-        try:
-            compute()
-        except BaseException:
-            with suppress(RuntimeError):  # what has broken the capture is raised instead
-                graph.capture_end()
-            raise
-        graph.capture_end()
-    torch.cuda.current_stream(device).wait_stream(stream)
-    return graph.replay
+
+    def __init__(self) -> None:
+        self._last: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, compute: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        """Capture a function, and return its replay.
+
+        Raises
+        ------
+        RuntimeError
+            If the function does what cannot be captured, such as to wait for the device.
+        """
+        graph = torch.cuda.CUDAGraph()
+        pool = None if self._last is None else self._last.pool()
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        # Not `torch.cuda.graph`, which collects garbage and empties the cache before: that takes
+        # as long as a thousand iterations. Other threads may go on meanwhile.
+        with torch.cuda.stream(stream):
+            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            try:
+                compute()
+            except BaseException:
+                with suppress(RuntimeError):  # what has broken the capture is raised instead
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+        torch.cuda.current_stream(device).wait_stream(stream)
+        self._last = graph
+        return graph.replay
 
 
-RECORDERS: dict[str, Recorder] = {"cuda": cuda_graph}
-"""What captures an iteration on a kind of device. Nothing does on a CPU."""
+RECORDERS: dict[str, Callable[[], Recorder]] = {"cuda": CudaGraphs}
+"""What makes a recorder of iterations on a kind of device. There is none for a CPU."""
 
 
 def reason_against(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import linecache
 import textwrap
@@ -241,7 +242,8 @@ def function_steps(
 
     prepared = seeded(shape, objective_of, 1, window=window, **settings)
     run = prepared.run(range(prepared.total))
-    _try(made[0], torch.randn(prepared.shape).to(run.start))
+    generator = torch.Generator().manual_seed(0)
+    _try(made[0], 0.1 * torch.randn(prepared.shape, generator=generator).to(run.start))
     return run.steps()
 
 
@@ -249,7 +251,7 @@ def function_steps(
 @torch.enable_grad()
 def _try(objective: FunctionObjective, stimulus: torch.Tensor) -> None:
     """Ask the function once."""
-    stimulus = (0.1 * stimulus).requires_grad_(True)
+    stimulus = stimulus.clone().requires_grad_(True)
     if objective.model is None:
         objective.evaluate(stimulus)
         return
@@ -298,11 +300,8 @@ def source_of(function: Any) -> str:
         return ""
     if not text.startswith("def "):  # it has a decorator, or is no function of one's own
         return ""
-    names = _names_in(code) | {
-        node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)
-    }
     imports = []
-    for name in sorted(names & set(function.__globals__)):
+    for name in sorted((_names_in(code) | _names_before(text)) & set(function.__globals__)):
         value = function.__globals__[name]
         if not isinstance(value, ModuleType):
             return ""
@@ -312,8 +311,19 @@ def source_of(function: Any) -> str:
 
 
 def _names_in(code: CodeType) -> set[str]:
+    """Return the global names that code reads; attributes and names of its own are none."""
     inner = (one for one in code.co_consts if isinstance(one, CodeType))
-    return set(code.co_names).union(*map(_names_in, inner))
+    own = {one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL"}
+    return own.union(*map(_names_in, inner))
+
+
+def _names_before(text: str) -> set[str]:
+    """Return the names in the defaults and annotations of a function."""
+    (function,) = ast.parse(text).body
+    arguments = function.args  # type: ignore[attr-defined]
+    parts = [arguments, function.returns]  # type: ignore[attr-defined]
+    names = (node for part in parts if part is not None for node in ast.walk(part))
+    return {node.id for node in names if isinstance(node, ast.Name)}
 
 
 def _act(function: Any) -> Any:

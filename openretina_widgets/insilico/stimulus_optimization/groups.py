@@ -63,7 +63,7 @@ def checked_groups(
         for neuron in checked if apart else ():
             if neuron in home:
                 raise ValueError(
-                    f"groups: neuron {neuron} is twice in {home[neuron]!r} and {name!r}"
+                    f"groups: neuron {neuron} is in both {home[neuron]!r} and {name!r}"
                 )
             home[neuron] = str(name)
         members.append(checked)
@@ -238,6 +238,7 @@ def _several(groups: Any) -> Any:
     """Return one group as a list of one."""
     if isinstance(groups, str):
         return [groups]
-    if isinstance(groups, Sequence) and groups and all(is_index(one) for one in groups):
-        return [groups]
+    if isinstance(groups, Iterable) and not isinstance(groups, Mapping):
+        several = list(groups)
+        return [several] if several and all(is_index(one) for one in several) else several
     return groups

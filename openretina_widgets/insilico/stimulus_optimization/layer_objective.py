@@ -67,6 +67,7 @@ class LayerObjective:
     sign: float = 1.0
     batched: bool = field(default=True, init=False)
     replayable: ClassVar[bool] = True
+    as_it_is: ClassVar[bool] = True  # the layer is not in a faster form
     _shape: Layer = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

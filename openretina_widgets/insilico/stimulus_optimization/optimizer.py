@@ -294,7 +294,8 @@ class Run:
         with ExitStack() as held:
             if self.model is not None:
                 held.enter_context(frozen(self.model))
-            if isinstance(self.model, RetinaModel):
+            as_it_is = getattr(self.objective, "as_it_is", False)
+            if isinstance(self.model, RetinaModel) and not as_it_is:
                 session = getattr(self.objective, "data_key", None)
                 frames = self.start.shape[2] if self.form is None else self.form.frames
                 prepared = self.model.prepared(frames, session)
@@ -315,7 +316,11 @@ class Run:
         losses = Piecewise(self.objective, self.regularizers, halves=self.deliver is not None)
         losses.put(elements, all_of_them=entered == self.total)
         with self._computing(entered):
-            rows = Rows(self.optimizer_init_fn, self._projected(self.start.clone()))
+            rows = Rows(
+                self.optimizer_init_fn,
+                self._projected(self.start.clone()),
+                captured=self.cuda_graph and entered <= _MOST_IN_A_GRAPH,
+            )
             kept = Kept(rows.x)
             patience = Patience(self.stopper, entered, rows.x)
             about = described_optimizer(rows.optimizer)
@@ -404,7 +409,8 @@ class Run:
             yield
 
     def _replay(self, ascent: Ascent) -> Replay:
-        recorder = RECORDERS.get(self.start.device.type)
+        made = RECORDERS.get(self.start.device.type)
+        recorder = None if made is None else made()
         reason = f"the device is {self.start.device}" if recorder is None else None
         if not self.cuda_graph:
             reason = "it was not wanted"
@@ -419,7 +425,11 @@ class Run:
             if not isinstance(self.model, RetinaModel):
                 return None
             session = getattr(self.objective, "data_key", None)
-            return self.model.answering_form(ascent.rows.x, session)
+            form = self.model.answering_form(ascent.rows.x, session)
+            if form is not None:
+                return form
+            # Of an ensemble the members have forms, which hold the weights as they were.
+            return [(weight.data_ptr(), weight._version) for weight in self.model.parameters()]
 
         return Replay(ascent, recorder, answering, reason)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -136,6 +136,7 @@ class ParametrizedObjective:
     objective: Any
     decoder: Decoder
     batched: bool = field(default=True, init=False)
+    replayable: ClassVar[bool] = False  # a parametrization of one's own may do as it likes
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "objective":

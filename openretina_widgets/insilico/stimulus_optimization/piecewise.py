@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +45,22 @@ class Piecewise:
         self._elements: tuple[int, ...] = ()
         self._pieces: list[tuple[slice, Any]] | None = None
         self.most: int | None = None  # rows at once, None for all
+        self._captured = False
 
     def put(self, elements: Sequence[int], *, all_of_them: bool = False) -> None:
         """Say which elements the rows are from now on."""
         self._elements = tuple(elements)
         self._pieces = None
         self._objective = self._whole if all_of_them else self._keep(self._elements)
+
+    @contextmanager
+    def captured(self) -> Iterator[None]:
+        """Compute as something that is captured: without a second attempt."""
+        self._captured = True
+        try:
+            yield
+        finally:
+            self._captured = False
 
     def __call__(self, x: torch.Tensor, ages: Sequence[int], *, gradient: bool) -> Losses:
         """Return the losses of the rows `x`, and their gradient if it is wanted.
@@ -61,6 +72,8 @@ class Piecewise:
         OutOfMemory
             If the memory does not suffice, with `halves` not even for one row.
         """
+        if self._captured:  # nothing else may be done then, and a lack of memory ends the capture
+            return self._all(x, ages, gradient)
         while True:
             rows = len(x) if self.most is None else min(self.most, len(x))
             try:

@@ -255,7 +255,7 @@ class NormAndRange:
         For a fixed set of clipped values the scale of the others follows in closed form; clipping
         what then exceeds can only enlarge the set, so the scale rises until it settles.
         """
-        x = stimulus.flatten(2)
+        x = stimulus.detach().flatten(2)
         low, high = low.view(1, -1, 1).double(), high.view(1, -1, 1).double()
         on_host = _answers_at_once(x.device)
         clipped, signs = torch.empty_like(x), torch.empty_like(x)  # made once, and written anew

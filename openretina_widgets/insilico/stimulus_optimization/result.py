@@ -200,7 +200,7 @@ class OptimizationResult:
                 name: torch.cat([one.parameters[name] for one in results])
                 for name in first.parameters
             },
-            settings=_with_elements(first, each),
+            settings=_with_elements(first, each) | _largest(results),
             duration_s=sum(one.duration_s for one in results),
         )
 
@@ -305,3 +305,10 @@ def _with_elements(
         return dict(result.settings)
     changed = {name: change(name, objective[name]) for name in names}
     return {**result.settings, "objective": {**objective, **changed}}
+
+
+def _largest(results: Sequence[OptimizationResult]) -> dict[str, float]:
+    """Return how far a lower precision was off at most in any of several results."""
+    names = ("deviation_of_score", "relative_deviation_of_score")
+    told = {name: [one.settings[name] for one in results if name in one.settings] for name in names}
+    return {name: max(values) for name, values in told.items() if values}

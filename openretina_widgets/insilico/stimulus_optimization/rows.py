@@ -24,10 +24,15 @@ class Rows:
         Makes a torch optimizer for a list with one tensor.
     starts
         ``(row, channel, time, height, width)``.
+    captured
+        Whether steps may be captured, for which an optimizer such as Adam has to keep its count of
+        them on the device.
     """
 
-    def __init__(self, make: OptimizerInit, starts: torch.Tensor) -> None:
-        self._make = make
+    def __init__(
+        self, make: OptimizerInit, starts: torch.Tensor, *, captured: bool = False
+    ) -> None:
+        self._make, self._captured = make, captured
         self._build(starts, [_Course(len(starts))])
 
     def __len__(self) -> int:
@@ -109,10 +114,12 @@ class Rows:
                 "optimizer_init_fn: LBFGS mixes the elements of a batch; use one that treats all "
                 "values apart, such as torch.optim.Adam"
             )
-        if x.device.type == "cuda":
+        if self._captured and x.device.type == "cuda":
             for group in optimizer.param_groups:
-                if "capturable" in group:  # the count of steps stays on the device
+                if "capturable" in group:
                     group["capturable"] = True
+            # The first steps are not captured, and torch would warn of each new optimizer.
+            optimizer._warned_capturable_if_run_uncaptured = True
         return optimizer
 
 
