@@ -201,7 +201,7 @@ ELSEWHERE = {
         {"others": [1]},
     ),
     "a function": (
-        lambda m, **s: optimize_function(lambda x: (m(x)[0, :, 0] - m(x)[0, :, 1]).mean(), m, **s),
+        lambda m, **s: optimize_function(m, lambda x: (m(x)[0, :, 0] - m(x)[0, :, 1]).mean(), **s),
         lambda r: float(r.score) > 0.5,
         {"function": len},
     ),
@@ -270,7 +270,7 @@ ENTRIES = {
     "diverse": lambda m, **s: diverse_steps(m, 0, **s),
     "sparse": lambda m, **s: sparse_steps(m, 0, **s),
     "layer": lambda m, **s: layer_steps(layered(), "0", **s),
-    "function": lambda m, **s: function_steps(lambda x: m(x).mean(), m, **s),
+    "function": lambda m, **s: function_steps(m, lambda x: m(x).mean(), **s),
 }
 N = TIME * INPUT_SHAPE[1] * INPUT_SHAPE[2]
 IMPOSSIBLE = {
