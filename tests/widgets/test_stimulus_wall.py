@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -230,3 +231,16 @@ def test_errors_name_the_argument(small_model) -> None:
         StimulusWall(
             small_model, selection=Selection(RetinaModel(small_model.module, input_shape=(2, 6, 5)))
         )
+
+
+def test_a_run_that_writes_to_a_folder_can_be_started_again(small_model, tmp_path) -> None:
+    settings = {"time_steps": 9, "max_iterations": 400, "patience": None}
+    wall = StimulusWall(small_model, folder=tmp_path / "best", **settings)
+    first = wall.start()
+    while first.iteration < 3:
+        time.sleep(0.01)
+    second = wall.start()
+    assert first.done()
+    assert len(second.result(timeout=60)) == 3
+    assert wall._status.kind == "finished"
+    wall.close()
