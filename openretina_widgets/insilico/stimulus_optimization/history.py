@@ -17,8 +17,8 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 BUDGET_MB = 16.0
 
 # Of the run's time; with a start in which everything is kept, however short the steps are.
-_SHARE_OF_TIME = 0.03
-_FREE_S = 0.2
+_SHARE_OF_TIME = 0.01
+_FREE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Snapshot:
 class RunHistory:
     """Snapshots of a run, at first of every iteration, of every other one when they grow many.
 
-    Written in the thread of the run, and read in any other. To copy out costs the run at most 3 %
-    of its time after the first tenths of a second: where a copy is dear, such as from a GPU, fewer
+    Written in the thread of the run, and read in any other. To copy out costs the run at most 1 %
+    of its time after the first tenth of a second: where a copy is dear, such as from a GPU, fewer
     are taken.
 
     Parameters
