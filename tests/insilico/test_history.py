@@ -89,7 +89,7 @@ def test_copies_cost_no_more_than_a_share_of_the_run(retina, monkeypatch):
     ):
         pass
     assert len(history) < 10
-    assert history.spent_s <= 1 + 0.2 + 0.03 * 200
+    assert history.spent_s <= 1 + 0.1 + 0.01 * 200
 
 
 def test_a_budget_of_nothing_is_refused():
