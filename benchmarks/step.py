@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.step [CHECKPOINT] [--device cuda]`` prints stimulus-iterations a second
 (forward, backward to the stimulus, step and projection) in one run, turn by turn, as ratios to a
-plain loop as OpenRetina's scripts have it; and of each precision how far the scores of the best
-stimuli are off. On a CPU there is no graph, and no TF32.
+plain loop as OpenRetina's scripts have it, with the whole kernels; and of each precision how far
+the scores of the best stimuli are off. On a CPU there is no graph, and no TF32.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.optimise import CHECKPOINT, NORM, TIME_STEPS, plain_loop
+from benchmarks.optimise import CHECKPOINT, NORM, TIME_STEPS
+from benchmarks.prepared import plain_loop
 from openretina_widgets import RetinaModel, load_model, optimize_neurons
 from openretina_widgets.insilico.compute import PRECISIONS, check_precision, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
+from openretina_widgets.insilico.stimulus_optimization.optimizer import _MOST_IN_A_GRAPH
 
 
 def optimise(model: RetinaModel, batch: int, iterations: int, **settings: Any) -> Any:
@@ -37,12 +39,16 @@ def optimise(model: RetinaModel, batch: int, iterations: int, **settings: Any) -
     )
 
 
-def rate(run: Any, stimuli: int, iterations: int) -> float:
-    """Return the stimulus-iterations a second of a run that comes back when it is done."""
-    run(2)
-    start = time.perf_counter()
-    run(iterations)
-    return stimuli * iterations / (time.perf_counter() - start)
+def rate(run: Any, stimuli: int, seconds: float) -> float:
+    """Return the stimulus-iterations a second of a run of about so many seconds, whole."""
+    iterations, taken = 20, 0.0
+    while True:
+        start = time.perf_counter()
+        run(iterations)
+        taken = time.perf_counter() - start
+        if taken >= 0.5 * seconds:
+            return stimuli * iterations / taken
+        iterations = round(iterations * min(20.0, max(2.0, seconds / taken)))
 
 
 def main() -> None:
@@ -51,13 +57,12 @@ def main() -> None:
     parser.add_argument("checkpoint", nargs="?", default=CHECKPOINT, type=Path)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=None, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--batches", type=int, nargs="+", default=None)
     parser.add_argument("--threads", type=int, default=None, help="torch threads")
     arguments = parser.parse_args()
     model = load_model(arguments.checkpoint, device=arguments.device)
     on_cuda = model.device.type == "cuda"
-    iterations = arguments.iterations or (1000 if on_cuda else 30)
     batches = arguments.batches or ([1, 64, 512, 1024] if on_cuda else [1, 16])
     precisions = []
     for precision in PRECISIONS:
@@ -65,25 +70,21 @@ def main() -> None:
             precisions.append(check_precision(precision, model.device))
         except ValueError as error:
             print(f"left out: {error}")
-    runs: dict[str, tuple[Any, int, int]] = {
-        "plain loop": (lambda n: plain_loop(model, 0, n), 1, max(20, iterations // 10))
-    }
+    runs: dict[str, tuple[Any, int]] = {"plain loop": (lambda n: plain_loop(model, n), 1)}
     for batch in batches:
-        count = max(20, iterations // max(1, batch // 16))
         for precision in precisions:
-            for graph in (False, True) if on_cuda else (False,):
+            for graph in (False, True) if on_cuda and batch <= _MOST_IN_A_GRAPH else (False,):
                 settings = {"precision": precision, "cuda_graph": graph}
                 name = f"batch of {batch}, {precision}{', graph' if graph else ''}"
                 runs[name] = (
                     lambda n, batch=batch, settings=settings: optimise(model, batch, n, **settings),
                     batch,
-                    count,
                 )
     rates: dict[str, list[float]] = {name: [] for name in runs}
     with torch_threads(arguments.threads):
         for _ in range(arguments.rounds):
-            for name, (run, stimuli, count) in runs.items():
-                rates[name].append(rate(run, stimuli, count))
+            for name, (run, stimuli) in runs.items():
+                rates[name].append(rate(run, stimuli, arguments.seconds))
         found = {
             precision: optimise(model, 16, 100, precision=precision) for precision in precisions
         }
