@@ -360,12 +360,11 @@ class _Separable:
         if self.few is not None and x.shape[2] <= _FEW:
             return self.few(x)
         if self.pieces is not None:
-            made = linear(self.pieces, x).add_(self.shift[..., None])
-        elif self.way.time_first:
-            made = self._time_first(x)
-        else:
-            made = self._space_first(x)
-        return self.after(made)
+            return self.after(linear(self.pieces, x).add_(self.shift[..., None]))
+        # What works in place gets what the product has made, not a view of that: torch copies back
+        # and forth for the gradient of what is changed through a view.
+        made = self.after(self._time_first(x) if self.way.time_first else self._space_first(x))
+        return made.view(self.out.channels, self.out.frames, x.shape[2], self.out.pixels)
 
     def _space_first(self, x: torch.Tensor) -> torch.Tensor:
         size, out, batch = self.size, self.out, x.shape[2]
@@ -378,16 +377,14 @@ class _Separable:
             y = y.view(size.frames, batch, size.channels, out.channels, out.pixels)
             y = y.permute(3, 2, 0, 1, 4)
         y = y.reshape(out.channels, size.channels * size.frames, batch * out.pixels)
-        made = torch.baddbmm(self.shift, self.temporal, y)
-        return made.view(out.channels, out.frames, batch, out.pixels)
+        return torch.baddbmm(self.shift, self.temporal, y)
 
     def _time_first(self, x: torch.Tensor) -> torch.Tensor:
         size, out, batch = self.size, self.out, x.shape[2]
         y = torch.bmm(self.temporal, x.reshape(size.channels, size.frames, -1))
         y = y.view(size.channels, out.channels, out.frames * batch, size.pixels)
         y = y.permute(1, 2, 0, 3).reshape(out.channels, out.frames * batch, -1)
-        made = torch.baddbmm(self.shift, y, self.spatial)
-        return made.view(out.channels, out.frames, batch, out.pixels)
+        return torch.baddbmm(self.shift, y, self.spatial)
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
         """Return each frame convolved in space: ``(frame * batch, in * out, height, width)``."""

@@ -1,4 +1,4 @@
-"""What CUDA gives is what the CPU gives, for every goal and every experiment; skipped without it."""
+"""What CUDA gives is what the CPU gives, for every goal and every experiment."""
 
 from __future__ import annotations
 
@@ -150,6 +150,6 @@ def test_a_response_gradient_and_a_vector_field(cuda):
 
 
 def test_an_endless_norm_is_refused_there_too(cuda):
-    with pytest.raises(ValueError, match="norm: 1000.0 is out of reach"):
+    with pytest.raises(ValueError, match=r"norm: 1000\.0 is out of reach"):
         orw.optimize_neurons(model_of().to(cuda), 0, **SETTINGS, norm=1000.0)
     assert math.isfinite(float(orw.optimize_neurons(model_of().to(cuda), 0, **SETTINGS).score))

@@ -53,10 +53,8 @@ class Ascent:
         `ages` are the iterations that the rows are at, as `own` is on the device.
         """
         now = self.losses(self.rows.x, ages, gradient=gradient)
-        self.kept.take(self.own, self.rows.x, now, self.patience)
-        self.kept.done(self.own, self._last)
-        moves = None if now.gradient is None else self.kept.checked(self.own, now.gradient)
-        self.now, self.gradient = replace(now, gradient=None), moves
+        self.gradient = self.kept.take(self.own, self.rows.x, now, self.patience, self._last)
+        self.now = replace(now, gradient=None)
 
     def move(self) -> None:
         """Take a step along the gradient of the last evaluation."""
@@ -120,7 +118,7 @@ class Replay:
         self.replayed = 0  # iterations
         self._again: Callable[[], None] | None = None
         self._captured: Any = None
-        self._written: Losses
+        self._written: _Written
         self._steady = 0
 
     def changed(self) -> None:
@@ -128,23 +126,30 @@ class Replay:
         self._again, self._steady = None, 0
 
     def advance(self) -> bool:
-        """Advance by a replay, where there is something to replay; tell whether there was."""
-        if self.reason is not None:
+        """Advance by a replay, where there is something to replay; tell whether there was.
+
+        A replay is what was captured, with whatever settings torch has now.
+        """
+        if self._again is None:
             return False
-        if self._again is not None and self._still() != self._captured:
+        if self._still() != self._captured:
             self.changed()
-        if self._again is None:
-            self._steady += 1
-            if self._steady <= _STEADY or self._ascent.losses.most is not None:
-                return False
-            self._capture()
-        if self._again is None:
             return False
         self._again()
-        self._ascent.now = _copy(self._written)  # which the next replay writes over
+        self._ascent.now = self._written.copied()  # the next replay writes over it
         self._ascent.rows.count()
         self.replayed += 1
         return True
+
+    def prepare(self) -> bool:
+        """Capture an iteration once the rows have stayed for some; tell whether that was done."""
+        if self.reason is not None or self._again is not None:
+            return False
+        self._steady += 1
+        if self._steady <= _STEADY or self._ascent.losses.most is not None:
+            return False
+        self._capture()
+        return self._again is not None
 
     def described(self) -> dict[str, Any]:
         """Return what is to be said of it where an iteration can be captured at all."""
@@ -160,6 +165,7 @@ class Replay:
             return
         before, now = ascent.gradient, ascent.now
         fixed = before.clone()
+        written: list[_Written] = []
         ages = [0] * len(ascent.rows)  # of which nothing that may be captured takes notice
 
         def iteration() -> None:
@@ -167,6 +173,7 @@ class Replay:
             ascent.move_uncounted()
             ascent.evaluate(ages)
             fixed.copy_(ascent.gradient)
+            written.append(_Written(ascent.now))
 
         self._captured = self._still()
         try:
@@ -176,13 +183,29 @@ class Replay:
             ascent.gradient, ascent.now = before, now
             self.reason = f"it could not be captured: {str(error).splitlines()[0]}"
             return
-        self._again, self._written = again, ascent.now
+        self._again, self._written = again, written[-1]
         ascent.gradient = fixed
 
 
-def _copy(losses: Losses) -> Losses:
-    response = None if losses.response is None else losses.response.clone()
-    return Losses(losses.score.clone(), losses.penalty.clone(), losses.loss.clone(), response, None)
+class _Written:
+    """What an iteration has computed of its rows, side by side, so that one operation copies it."""
+
+    def __init__(self, losses: Losses) -> None:
+        parts = [losses.score, losses.penalty, losses.loss]
+        self._apart = losses.response  # where it is of another type
+        if losses.response is not None and losses.response.dtype == losses.score.dtype:
+            self._apart = None
+            parts += losses.response.unbind(1)
+        self._whole = torch.stack(parts)
+        self._has_response = losses.response is not None
+
+    def copied(self) -> Losses:
+        """Return a copy as it is now."""
+        whole = self._whole.clone()
+        response = whole[3:].T if self._has_response else None
+        if self._apart is not None:
+            response = self._apart.clone()
+        return Losses(whole[0], whole[1], whole[2], response, None)
 
 
 class CudaGraphs:

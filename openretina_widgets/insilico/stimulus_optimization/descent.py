@@ -55,16 +55,17 @@ class NormalizedDescent(torch.optim.Optimizer):
         for group in self.param_groups:
             for x in group["params"]:
                 if x.grad is not None:
-                    x.sub_(group["lr"] * self._direction(x, x.grad, group["momentum"]))
+                    self._move(x, x.grad, group["lr"], group["momentum"])
         return loss
 
-    def _direction(self, x: torch.Tensor, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
-        per_element = (-1, *[1] * (x.ndim - 1))
-        length = torch.linalg.vector_norm(gradient.flatten(1), dim=1).view(per_element)
-        direction = gradient / length.clamp(min=torch.finfo(x.dtype).tiny)
+    def _move(self, x: torch.Tensor, gradient: torch.Tensor, lr: float, momentum: float) -> None:
+        length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        length = length.view(-1, *[1] * (x.ndim - 1)).clamp_(min=torch.finfo(x.dtype).tiny)
         if not momentum:
-            return direction
+            x.addcmul_(gradient, lr / length, value=-1)
+            return
         state = self.state[x]
         if "direction" not in state:
-            state["direction"] = torch.zeros_like(direction)
-        return state["direction"].mul_(momentum).add_(direction, alpha=1 - momentum)
+            state["direction"] = torch.zeros_like(x)
+        direction = state["direction"].mul_(momentum)
+        x.sub_(direction.addcdiv_(gradient, length, value=1 - momentum), alpha=lr)

@@ -82,18 +82,22 @@ class Patience:
             return f"{type(self._stoppers[0]).__name__} stopped it"
         return f"no improvement in {self.limit} iterations"
 
-    def spent(self, loss: torch.Tensor) -> torch.Tensor:
-        """Take the losses ``(batch,)`` of an iteration; return which elements are to stop."""
+    def spent(self, loss: torch.Tensor) -> torch.Tensor | None:
+        """Take the losses ``(batch,)`` of an iteration; return which elements are to stop.
+
+        None where the rule stops nobody.
+        """
         if self._stoppers:
             losses = loss.tolist()
             flags = [s.early_stop(value) for s, value in zip(self._stoppers, losses, strict=True)]
             return torch.tensor(flags, device=loss.device)
+        if self.limit is None:
+            return None
+        loss = loss.to(self._best.dtype)
         improved = loss < self._best - self._min_delta
         # In place, as all that a captured iteration goes on with.
-        self._best.copy_(torch.where(improved, loss, self._best))
-        self._waited.copy_(torch.where(improved, 0, self._waited + 1))
-        if self.limit is None:
-            return torch.zeros_like(improved)
+        torch.where(improved, loss, self._best, out=self._best)
+        self._waited.add_(1).masked_fill_(improved, 0)
         return self._waited >= self.limit
 
     def keep(self, rows: torch.Tensor) -> None:

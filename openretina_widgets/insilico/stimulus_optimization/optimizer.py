@@ -363,6 +363,8 @@ class Run:
             oldest, youngest = max(ages), min(ages)
             if going is not None or kept.reach(oldest):
                 replay.changed()
+            elif youngest < last and replay.advance():
+                continue
             with self._computing(len(elements)):
                 if going is not None:
                     enters, free = free[: len(entering)], free[len(entering) :]
@@ -375,7 +377,7 @@ class Run:
                         held[place] = element
                     kept.reach(oldest)
                     ascent.evaluate(ages, gradient=youngest < last)
-                elif youngest >= last or not replay.advance():
+                elif youngest >= last or not (replay.prepare() and replay.advance()):
                     ascent.move()
                     ascent.evaluate(ages, gradient=youngest < last)
         clock.stop()

@@ -10,7 +10,7 @@ about one stimulus at a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -232,6 +232,10 @@ class NormAndRange:
             low, high = _bounds(self.min_max_values, stimulus)
         if self.norm is None:
             return stimulus if low is None else stimulus.clamp(min=low, max=high)
+        kernel = None if low is None else _kernel_for(stimulus)
+        if kernel is not None and low is not None and high is not None:
+            projected = kernel(stimulus, self.norm, low, high)
+            return projected if self.exact else self._unless_within(stimulus, projected, low, high)
         reached = stimulus_norm(stimulus)
         scale = self.norm / reached.clamp(min=torch.finfo(stimulus.dtype).tiny)
         scale = torch.where(reached > 0, scale, torch.ones_like(scale))
@@ -241,10 +245,18 @@ class NormAndRange:
             scale = self._scale_when_clipped(stimulus, scale.double(), low, high)
             projected = stimulus * _per_element(scale, stimulus).to(stimulus.dtype)
             projected = torch.minimum(torch.maximum(projected, low), high)
-        if self.exact:
-            return projected
+        return projected if self.exact else self._unless_within(stimulus, projected, low, high)
+
+    def _unless_within(
+        self,
+        stimulus: torch.Tensor,
+        projected: torch.Tensor,
+        low: torch.Tensor | None,
+        high: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return what was projected, or clipped alone where the norm is not exceeded then."""
         clipped = stimulus if low is None else stimulus.clamp(min=low, max=high)
-        within = stimulus_norm(clipped) <= self.norm
+        within = stimulus_norm(clipped) <= float(self.norm or 0.0)
         return torch.where(_per_element(within, stimulus), clipped, projected)
 
     def _scale_when_clipped(
@@ -389,6 +401,21 @@ def project(postprocessors: Sequence[Any], stimulus: torch.Tensor) -> torch.Tens
 
 def _answers_at_once(device: torch.device) -> bool:
     return device.type == "cpu"
+
+
+_Kernel = Callable[[torch.Tensor, float, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _kernel_for(stimulus: torch.Tensor) -> _Kernel | None:
+    """Return what scales and clips stimuli in one kernel of their GPU; None for torch's own way."""
+    if stimulus.device.type != "cuda" or stimulus.dtype != torch.float32:
+        return None
+    if stimulus.requires_grad and torch.is_grad_enabled():
+        return None  # torch knows no gradient of it
+    from openretina_widgets.insilico.stimulus_optimization import projection_kernel
+
+    available = projection_kernel.available(stimulus.device)
+    return projection_kernel.scaled_and_clipped if available else None
 
 
 def _squares(number: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
