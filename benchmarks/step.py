@@ -82,6 +82,7 @@ def main() -> None:
                 )
     rates: dict[str, list[float]] = {name: [] for name in runs}
     with torch_threads(arguments.threads):
+        plain_loop(model, 5)  # in its first iterations cuDNN tries out its algorithms
         for _ in range(arguments.rounds):
             for name, (run, stimuli) in runs.items():
                 rates[name].append(rate(run, stimuli, arguments.seconds))

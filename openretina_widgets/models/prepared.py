@@ -35,6 +35,7 @@ from openretina_widgets.models.prepared_layers import (
     Way,
     prepared_layer,
 )
+from openretina_widgets.models.prepared_products import moved
 from openretina_widgets.models.prepared_readouts import Reads, SingleCell, prepared_readout
 from openretina_widgets.models.single_cell_lnp import SingleCellLNP
 
@@ -71,7 +72,9 @@ class Prepared:
 
     def features(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the feature maps ``(channel, frame, batch, pixel)``."""
-        x = stimulus.permute(1, 2, 0, 3, 4).flatten(3)
+        x = stimulus.flatten(3)
+        # On a CPU the products in pieces read the stimulus as it lies.
+        x = moved(x, (1, 2, 0, 3)) if x.is_cuda else x.permute(1, 2, 0, 3)
         if self._dtype is not None:
             x = x.to(self._dtype)
         for stage in self._stages:

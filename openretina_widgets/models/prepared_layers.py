@@ -26,6 +26,7 @@ from openretina_widgets.models.prepared_products import (
     ByRows,
     ByTaps,
     linear,
+    moved,
 )
 from openretina_widgets.models.two_step_convolution import bands
 
@@ -371,26 +372,26 @@ class _Separable:
         if self.way.space == "matrices":
             y = torch.bmm(x.reshape(size.channels, -1, size.pixels), self.spatial)
             y = y.view(size.channels, size.frames, batch, out.channels, out.pixels)
-            y = y.permute(3, 0, 1, 2, 4)
+            y = moved(y, (3, 0, 1, 2, 4))
         else:
             y = self._convolve(x)
             y = y.view(size.frames, batch, size.channels, out.channels, out.pixels)
-            y = y.permute(3, 2, 0, 1, 4)
-        y = y.reshape(out.channels, size.channels * size.frames, batch * out.pixels)
+            y = moved(y, (3, 2, 0, 1, 4))
+        y = y.view(out.channels, size.channels * size.frames, batch * out.pixels)
         return torch.baddbmm(self.shift, self.temporal, y)
 
     def _time_first(self, x: torch.Tensor) -> torch.Tensor:
         size, out, batch = self.size, self.out, x.shape[2]
         y = torch.bmm(self.temporal, x.reshape(size.channels, size.frames, -1))
         y = y.view(size.channels, out.channels, out.frames * batch, size.pixels)
-        y = y.permute(1, 2, 0, 3).reshape(out.channels, out.frames * batch, -1)
+        y = moved(y, (1, 2, 0, 3)).view(out.channels, out.frames * batch, -1)
         return torch.baddbmm(self.shift, y, self.spatial)
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
         """Return each frame convolved in space: ``(frame * batch, in * out, height, width)``."""
         size = self.size
         (top, bottom), (left, right) = self.padding
-        frames = x.permute(1, 2, 0, 3).reshape(-1, size.channels, size.height, size.width)
+        frames = moved(x, (1, 2, 0, 3)).view(-1, size.channels, size.height, size.width)
         if any((top, bottom, left, right)):
             frames = F.pad(frames, (left, right, top, bottom))
         return F.conv2d(frames, self.spatial, groups=size.channels)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from openretina_widgets.models import prepared_layers
 from openretina_widgets.models.prepared_layers import Size
+from openretina_widgets.models.prepared_products import moved
 from openretina_widgets.models.readout_factorized import FactorizedReadout
 from openretina_widgets.models.readout_gaussian_mask import GaussianMaskReadout
 from openretina_widgets.models.readout_lnp import LinearNonlinearReadout
@@ -72,7 +73,7 @@ class _Readout:
     def of_all(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``(batch, time, neuron)`` of feature maps ``(channel, frame, batch, pixel)``."""
         if self.weights is not None:
-            seen = x.permute(2, 1, 0, 3).flatten(2)
+            seen = moved(x, (2, 1, 0, 3)).flatten(2)
             return self.function(seen @ self.weights.T + self.shift)
         seen = x.permute(2, 1, 0, 3) @ self.masks.T  # (batch, frame, channel, neuron)
         return self.function((seen * self.features.T).sum(dim=2) + self.shift)
@@ -81,7 +82,7 @@ class _Readout:
         """Return ``(batch, time)``: of each stimulus the response of its own neuron."""
         shift = self.shift[neurons, None]
         if self.weights is not None:
-            seen = x.permute(2, 1, 0, 3).flatten(2)  # (batch, frame, channel * pixel)
+            seen = moved(x, (2, 1, 0, 3)).flatten(2)  # (batch, frame, channel * pixel)
             drive = torch.bmm(seen, self.weights[neurons, :, None])[..., 0]
             return self.function(drive + shift)
         frames = x.permute(2, 1, 0, 3)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets.insilico import compute
 from openretina_widgets.insilico.stimulus_optimization import (
     GradientBlur,
     GradientSpectrum,
@@ -111,6 +112,16 @@ def test_a_replay_gives_what_each_iteration_gives(replaying, counted, model, cas
     assert counted["replayed"] == 14 - 3 - 1, "all but those that warm up and the last"
     assert replayed.settings["cuda_graph"] is True
     assert computed.settings["cuda_graph"] == "it was not wanted"
+    same(replayed, computed)
+
+
+@pytest.mark.skipif(not compute._has_bfloat16(torch.device("cpu")), reason="no bfloat16 here")
+def test_a_lower_precision_is_captured_once(replaying, counted):
+    model = orw.load_model("trained")
+    settings = {**NO_RANGE, **SHORT, "precision": "bfloat16"}
+    computed = optimize_neurons(model, [0, 3], cuda_graph=False, **settings)
+    replayed = optimize_neurons(model, [0, 3], **settings)
+    assert counted["replayed"] == 14 - 3 - 1
     same(replayed, computed)
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import openretina_widgets as orw
+from openretina_widgets.insilico.compute import full_float32
 from openretina_widgets.insilico.shown_stimulus import show_stimulus
 from openretina_widgets.models import RetinaModel, load_model
 from openretina_widgets.models.core_readout import build_core_readout
 from openretina_widgets.models.ensemble import ensemble_of
 from openretina_widgets.models.prepared import AS_IT_IS, WAYS, prepare
+from openretina_widgets.models.prepared_products import _Moved
 from tests.insilico.modules import assert_untouched, linear_model, state_of
 from tests.models.checkpoint_files import CORE, READOUT
 from tests.models.openretina_table import RECORDED, SHARED, paths, recording
@@ -513,7 +515,34 @@ def test_cuda(way):
     model = made().to("cuda")
     stimulus = movies(model).to("cuda")
     form = prepare(model.module, stimulus.shape[2], "a", ways=[way])
-    with torch.no_grad():
-        torch.testing.assert_close(
-            form.responses(stimulus), model(stimulus, "a"), rtol=0, atol=1e-5
-        )
+    with full_float32(stimulus.device):  # torch lets convolutions round to TF32
+        answers = []
+        for answer in (form.responses, lambda x: model(x, "a")):
+            x = stimulus.clone().requires_grad_(True)
+            response = answer(x)
+            answers.append((response, *torch.autograd.grad(response.square().sum(), x)))
+    for own, expected in zip(*answers, strict=True):
+        scale = float(expected.detach().abs().max())
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-5 * max(1.0, scale))
+
+
+def test_moved_axes_are_a_permutation_with_its_gradient_one_more_batch_included():
+    generator = torch.Generator().manual_seed(0)
+    for last in (3, 2, 4):  # numbers that are moved one, two and four at a time
+        x = torch.randn(2, 3, 5, last, generator=generator)
+        weights = torch.randn(5, 2, 3, last, generator=generator)
+
+        def answer(x, weights=weights):
+            return (_Moved.apply(x, (2, 0, 1, 3)).square() * weights).sum()
+
+        def expected(x, weights=weights):
+            return (x.permute(2, 0, 1, 3).square() * weights).sum()
+
+        assert torch.equal(_Moved.apply(x, (2, 0, 1, 3)), x.permute(2, 0, 1, 3))
+        grads = [torch.autograd.functional.jacobian(f, x) for f in (answer, expected)]
+        assert torch.equal(*grads)
+        several = torch.randn(4, 2, 3, 5, last, generator=generator)
+        found = torch.func.vmap(torch.func.grad(answer))(several)
+        assert torch.equal(found, torch.func.vmap(torch.func.grad(expected))(several))
+        twice = [torch.func.hessian(f)(x) for f in (answer, expected)]
+        torch.testing.assert_close(*twice)

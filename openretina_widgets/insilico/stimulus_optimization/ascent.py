@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -191,28 +192,31 @@ class _Written:
     """What an iteration has computed of its rows, side by side, so that one operation copies it."""
 
     def __init__(self, losses: Losses) -> None:
-        parts = [losses.score, losses.penalty, losses.loss]
-        self._apart = losses.response  # where it is of another type
-        if losses.response is not None and losses.response.dtype == losses.score.dtype:
-            self._apart = None
-            parts += losses.response.unbind(1)
-        self._whole = torch.stack(parts)
-        self._has_response = losses.response is not None
+        self._whole = torch.stack((losses.score, losses.penalty, losses.loss), dim=1)
+        self._apart, self._has_response = losses.response, losses.response is not None
+        if losses.response is not None and losses.response.dtype == self._whole.dtype:
+            self._whole, self._apart = torch.cat((self._whole, losses.response), dim=1), None
 
     def copied(self) -> Losses:
         """Return a copy as it is now."""
         whole = self._whole.clone()
-        response = whole[3:].T if self._has_response else None
+        score, penalty, loss = whole[:, :3].unbind(dim=1)
+        response = whole[:, 3:] if self._has_response else None
         if self._apart is not None:
             response = self._apart.clone()
-        return Losses(whole[0], whole[1], whole[2], response, None)
+        return Losses(score, penalty, loss, response, None)
 
 
 class CudaGraphs:
     """Captures what functions do on a CUDA device as graphs, one after the other.
 
-    The next one takes over the memory of the one before, which is not replayed any more.
+    The next one takes over the memory of the one before, which is not replayed any more. All
+    capture on one stream of a device, one at a time: cuBLAS keeps 32 MiB for each stream that it
+    has ever seen, and each thread.
     """
+
+    _lock = threading.Lock()
+    _streams: ClassVar[dict[torch.device, torch.cuda.Stream]] = {}
 
     def __init__(self) -> None:
         self._last: torch.cuda.CUDAGraph | None = None
@@ -227,20 +231,23 @@ class CudaGraphs:
         """
         graph = torch.cuda.CUDAGraph()
         pool = None if self._last is None else self._last.pool()
-        stream = torch.cuda.Stream(device)
-        stream.wait_stream(torch.cuda.current_stream(device))
-        # Not `torch.cuda.graph`, which collects garbage and empties the cache before: that takes
-        # as long as a thousand iterations. Other threads may go on meanwhile.
-        with torch.cuda.stream(stream):
-            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
-            try:
-                compute()
-            except BaseException:
-                with suppress(RuntimeError):  # what has broken the capture is raised instead
-                    graph.capture_end()
-                raise
-            graph.capture_end()
-        torch.cuda.current_stream(device).wait_stream(stream)
+        with self._lock:
+            stream = self._streams.get(device)
+            if stream is None:
+                stream = self._streams[device] = torch.cuda.Stream(device)
+            stream.wait_stream(torch.cuda.current_stream(device))
+            # Not `torch.cuda.graph`, which collects garbage and empties the cache before: that
+            # takes as long as a thousand iterations. Other threads may go on meanwhile.
+            with torch.cuda.stream(stream):
+                graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+                try:
+                    compute()
+                except BaseException:
+                    with suppress(RuntimeError):  # what has broken the capture is raised instead
+                        graph.capture_end()
+                    raise
+                graph.capture_end()
+            torch.cuda.current_stream(device).wait_stream(stream)
         self._last = graph
         return graph.replay
 

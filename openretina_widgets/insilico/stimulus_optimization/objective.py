@@ -329,7 +329,8 @@ class NeuronsObjective(OneNeuronEach):
         """Score a batch ``(batch, channel, time, height, width)``."""
         own = self.model.own_responses(stimulus, self._index, self.data_key)
         start, stop = self.frames
-        return Evaluation(self.sign * own[:, start:stop].mean(dim=1), own.detach())
+        score = (own if (start, stop) == (0, own.shape[1]) else own[:, start:stop]).mean(dim=1)
+        return Evaluation(score if self.sign == 1 else self.sign * score, own.detach())
 
     def keep(self, elements: Sequence[int]) -> NeuronsObjective:
         """Return the same objective for some elements of the batch."""

@@ -41,6 +41,7 @@ from openretina_widgets.insilico.stimulus_optimization.regularizer import projec
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult, Step
 from openretina_widgets.insilico.stimulus_optimization.rows import OptimizerInit, Rows
 from openretina_widgets.models.freezing import frozen
+from openretina_widgets.models.lower_precision import in_full
 from openretina_widgets.models.prepared import AS_IT_IS, words_of
 from openretina_widgets.models.retina_model import RetinaModel
 
@@ -427,7 +428,8 @@ class Run:
             if not isinstance(self.model, RetinaModel):
                 return None
             session = getattr(self.objective, "data_key", None)
-            form = self.model.answering_form(ascent.rows.x, session)
+            with in_full():  # whatever is asked for here and now, it is the same form
+                form = self.model.answering_form(ascent.rows.x, session)
             if form is not None:
                 return form
             # Of an ensemble the members have forms, which hold the weights as they were.

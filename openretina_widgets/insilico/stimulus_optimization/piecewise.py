@@ -132,7 +132,8 @@ def _together(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
 def _gradient(score: torch.Tensor, loss: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return the gradient of the summed losses with respect to the stimulus alone."""
     if score.requires_grad:
-        (gradient,) = torch.autograd.grad(loss.sum(), x, allow_unused=True)
+        each = torch.ones_like(loss)
+        (gradient,) = torch.autograd.grad(loss, x, each, allow_unused=True)
         if gradient is not None:
             return gradient
     raise ValueError(

@@ -106,9 +106,11 @@ class Seeded:
 
     def starts(self, elements: Sequence[int]) -> torch.Tensor:
         """Draw the starts of some elements: noise, the same on every device."""
-        drawn = {one: self._start(one) for one in set(self.seeds_of(elements))}
-        start = torch.cat([drawn[one] for one in self.seeds_of(elements)])
-        return start.to(device=self.model.device, dtype=self.model.dtype)
+        seeds = self.seeds_of(elements)
+        place = {seed: i for i, seed in enumerate(dict.fromkeys(seeds))}
+        drawn = torch.cat([self._start(seed) for seed in place])
+        drawn = drawn.to(device=self.model.device, dtype=self.model.dtype)
+        return drawn[torch.tensor([place[seed] for seed in seeds], device=drawn.device)]
 
     def _start(self, seed: int) -> torch.Tensor:
         return _noise(self.shape, seed) if self.form is None else self.form.start(seed)
