@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -54,8 +54,34 @@ class Ascent:
         `ages` are the iterations that the rows are at, as `own` is on the device.
         """
         now = self.losses(self.rows.x, ages, gradient=gradient)
-        self.gradient = self.kept.take(self.own, self.rows.x, now, self.patience, self._last)
-        self.now = replace(now, gradient=None)
+        self._take(now)
+        self._went(now)
+
+    def evaluate_captured(self, ages: Sequence[int], side: Side | None) -> _Written:
+        """Do the same as part of what is captured; return what was computed, side by side.
+
+        What is to be kept is known before the gradient, and a GPU that has little to do with the
+        one can do the other at the same time, on another `side`.
+        """
+        written: list[_Written] = []
+
+        def take(now: Losses) -> None:
+            with nullcontext() if side is None else side.after_what_came():
+                self._take(now)
+                written.append(_Written(now))
+
+        now = self.losses(self.rows.x, ages, gradient=True, between=take)
+        if side is not None:
+            side.wait()
+        self._went(now)
+        return written[0]
+
+    def _take(self, now: Losses) -> None:
+        self.kept.take(self.own, self.rows.x, now, self.patience, self._last)
+
+    def _went(self, now: Losses) -> None:
+        moves = None if now.gradient is None else self.kept.checked(self.own, now.gradient)
+        self.now, self.gradient = replace(now, gradient=None), moves
 
     def move(self) -> None:
         """Take a step along the gradient of the last evaluation."""
@@ -167,14 +193,14 @@ class Replay:
         before, now = ascent.gradient, ascent.now
         fixed = before.clone()
         written: list[_Written] = []
+        side = self._recorder.side(fixed.device) if hasattr(self._recorder, "side") else None
         ages = [0] * len(ascent.rows)  # of which nothing that may be captured takes notice
 
         def iteration() -> None:
             ascent.gradient = fixed
             ascent.move_uncounted()
-            ascent.evaluate(ages)
+            written.append(ascent.evaluate_captured(ages, side))
             fixed.copy_(ascent.gradient)
-            written.append(_Written(ascent.now))
 
         self._captured = self._still()
         try:
@@ -207,6 +233,24 @@ class _Written:
         return Losses(score, penalty, loss, response, None)
 
 
+class Side:
+    """A second stream of a CUDA device, on which something is done while the first one goes on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._stream = device, torch.cuda.Stream(device)
+
+    @contextmanager
+    def after_what_came(self) -> Iterator[None]:
+        """Compute there what is asked for within, after what was asked for before."""
+        self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._stream):
+            yield
+
+    def wait(self) -> None:
+        """Go on only when all there is done."""
+        torch.cuda.current_stream(self._device).wait_stream(self._stream)
+
+
 class CudaGraphs:
     """Captures what functions do on a CUDA device as graphs, one after the other.
 
@@ -217,9 +261,16 @@ class CudaGraphs:
 
     _lock = threading.Lock()
     _streams: ClassVar[dict[torch.device, torch.cuda.Stream]] = {}
+    _sides: ClassVar[dict[torch.device, Side]] = {}
 
     def __init__(self) -> None:
         self._last: torch.cuda.CUDAGraph | None = None
+
+    def side(self, device: torch.device) -> Side:
+        """Return a second stream, for use within what is captured."""
+        if device not in self._sides:
+            self._sides[device] = Side(device)
+        return self._sides[device]
 
     def __call__(self, compute: Callable[[], None], device: torch.device) -> Callable[[], None]:
         """Capture a function, and return its replay.

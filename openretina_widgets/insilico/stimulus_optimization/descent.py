@@ -62,7 +62,7 @@ class NormalizedDescent(torch.optim.Optimizer):
         length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         length = length.view(-1, *[1] * (x.ndim - 1)).clamp_(min=torch.finfo(x.dtype).tiny)
         if not momentum:
-            x.addcmul_(gradient, lr / length, value=-1)
+            x.addcdiv_(gradient, length, value=-lr)
             return
         state = self.state[x]
         if "direction" not in state:

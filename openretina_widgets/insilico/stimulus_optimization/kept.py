@@ -32,10 +32,10 @@ class Kept:
     """The best of each element so far, who has ended and why, and every score, on the device.
 
     Each element has a place here. The rows that are being computed are those of some places, in
-    any order (`put`). A place whose element has left can be `clear`ed for another one. `take`
-    changes what is here in place and never asks the device, so that an iteration can be captured
-    and replayed; and it asks for as few operations as it can, since on a GPU each of these takes
-    about as long as the other, however few the rows are.
+    any order (`put`). A place whose element has left can be `clear`ed for another one. `take` and
+    `checked` change what is here in place and never ask the device, so that an iteration can be
+    captured and replayed; and they ask for as few operations as they can, since on a GPU each of
+    these takes about as long as the other, however few the rows are.
     """
 
     def __init__(self, x: torch.Tensor) -> None:
@@ -87,18 +87,12 @@ class Kept:
         return True
 
     def take(
-        self,
-        own: torch.Tensor,
-        x: torch.Tensor,
-        now: Losses,
-        patience: Patience,
-        last: int,
-    ) -> torch.Tensor | None:
+        self, own: torch.Tensor, x: torch.Tensor, now: Losses, patience: Patience, last: int
+    ) -> None:
         """Take an iteration, the `own` one of each row, that was `reach`ed.
 
-        A row ends with a score or a gradient that is not finite, when its patience is spent, and
-        with its `last` iteration. Returns the gradient, 0 where it is not finite; None where there
-        is none.
+        A row ends with a score that is not finite, when its patience is spent, and with its `last`
+        iteration.
         """
         with torch.no_grad():
             running = self._of_rows(self.code) == RUNNING
@@ -118,23 +112,26 @@ class Kept:
                 self._replace("response", better, now.response)
             score = now.score.to(self._trace.dtype)
             self._trace[own, self._rows] = torch.where(running, score, self._nan)
-            code, moves = self._codes[RUNNING], now.gradient
-            if moves is not None:
-                # The largest of all is NaN where one is.
-                largest = torch.linalg.vector_norm(moves.flatten(1), ord=torch.inf, dim=1)
-                moving = _is_finite(largest)
-                code = torch.where(moving, code, self._codes[BAD_GRADIENT])
-                moving = moving.view(-1, *[1] * (moves.ndim - 1))
-                moves = torch.where(moving, moves, self._zero.to(moves.dtype))
-            code = torch.where(own >= last, self._codes[DONE], code)
+            code = torch.where(own >= last, self._codes[DONE], self._codes[RUNNING])
             spent = patience.spent(now.loss)
             if spent is not None:
                 code = torch.where(spent, self._codes[SPENT], code)
-            code = torch.where(finite, code, self._codes[BAD_SCORE])
-            ends = running & (code != RUNNING)
-            self._replace("code", ends, code)
-            self._replace("end", ends, own)
-            return moves
+            self._end(own, running, torch.where(finite, code, self._codes[BAD_SCORE]))
+
+    def checked(self, own: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """End the rows whose gradient is not finite, and return a gradient that is."""
+        # The largest of all is NaN where one is.
+        largest = torch.linalg.vector_norm(gradient.flatten(1), ord=torch.inf, dim=1)
+        moving = _is_finite(largest)
+        code = torch.where(moving, self._codes[RUNNING], self._codes[BAD_GRADIENT])
+        self._end(own, self._of_rows(self.code) == RUNNING, code)
+        moving = moving.view(-1, *[1] * (gradient.ndim - 1))
+        return torch.where(moving, gradient, self._zero.to(gradient.dtype))
+
+    def _end(self, own: torch.Tensor, running: torch.Tensor, code: torch.Tensor) -> None:
+        ends = running & (code != RUNNING)
+        self._replace("code", ends, code)
+        self._replace("end", ends, own)
 
     def ended(self) -> torch.Tensor:
         """Return which of the rows have ended."""

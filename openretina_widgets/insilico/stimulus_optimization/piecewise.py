@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -62,10 +62,18 @@ class Piecewise:
         finally:
             self._captured = False
 
-    def __call__(self, x: torch.Tensor, ages: Sequence[int], *, gradient: bool) -> Losses:
+    def __call__(
+        self,
+        x: torch.Tensor,
+        ages: Sequence[int],
+        *,
+        gradient: bool,
+        between: Callable[[Losses], None] | None = None,
+    ) -> Losses:
         """Return the losses of the rows `x`, and their gradient if it is wanted.
 
-        Each row has its own of the `ages`, which is the iteration that it is at.
+        Each row has its own of the `ages`, which is the iteration that it is at. In what is
+        captured, `between` takes the losses before their gradient is computed.
 
         Raises
         ------
@@ -73,7 +81,7 @@ class Piecewise:
             If the memory does not suffice, with `halves` not even for one row.
         """
         if self._captured:  # nothing else may be done then, and a lack of memory ends the capture
-            return self._all(x, ages, gradient)
+            return self._piece(_at(self._objective, ages), x, gradient, between)
         while True:
             rows = len(x) if self.most is None else min(self.most, len(x))
             try:
@@ -107,12 +115,24 @@ class Piecewise:
             _together([part.gradient for part in parts]),
         )
 
-    def _piece(self, objective: Any, x: torch.Tensor, wanted: bool) -> Losses:
+    def _piece(
+        self,
+        objective: Any,
+        x: torch.Tensor,
+        wanted: bool,
+        between: Callable[[Losses], None] | None = None,
+    ) -> Losses:
         now = evaluate(objective, x)
         penalty = penalty_of(self._regularizers, x)
         loss = penalty - now.score
-        gradient = _gradient(now.score, loss, x) if wanted else None
-        return Losses(now.score.detach(), penalty.detach(), loss.detach(), now.response, gradient)
+        losses = Losses(now.score.detach(), penalty.detach(), loss.detach(), now.response, None)
+        if between is not None:
+            between(losses)
+        if not wanted:
+            return losses
+        # Without penalties the loss is the score with another sign.
+        whole, sign = (loss, 1.0) if self._regularizers else (now.score, -1.0)
+        return replace(losses, gradient=_gradient(now.score, whole, sign, x))
 
     def _keep(self, elements: Sequence[int]) -> Any:
         keep = getattr(self._whole, "keep", None)
@@ -129,11 +149,13 @@ def _together(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
     return torch.cat(there) if there else None
 
 
-def _gradient(score: torch.Tensor, loss: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of the summed losses with respect to the stimulus alone."""
+def _gradient(
+    score: torch.Tensor, whole: torch.Tensor, sign: float, x: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of `sign` times the sum of `whole` with respect to the stimulus alone."""
     if score.requires_grad:
-        each = torch.ones_like(loss)
-        (gradient,) = torch.autograd.grad(loss, x, each, allow_unused=True)
+        each = torch.full_like(whole, sign)
+        (gradient,) = torch.autograd.grad(whole, x, each, allow_unused=True)
         if gradient is not None:
             return gradient
     raise ValueError(
