@@ -59,13 +59,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--batches", type=int, nargs="+", default=None)
+    parser.add_argument("--precisions", choices=PRECISIONS, nargs="+", default=PRECISIONS)
     parser.add_argument("--threads", type=int, default=None, help="torch threads")
     arguments = parser.parse_args()
     model = load_model(arguments.checkpoint, device=arguments.device)
     on_cuda = model.device.type == "cuda"
     batches = arguments.batches or ([1, 64, 512, 1024] if on_cuda else [1, 16])
     precisions = []
-    for precision in PRECISIONS:
+    for precision in arguments.precisions:
         try:
             precisions.append(check_precision(precision, model.device))
         except ValueError as error:
@@ -91,7 +92,7 @@ def main() -> None:
         }
     where = torch.cuda.get_device_name(model.device) if on_cuda else "CPU"
     print(f"{model.name}, {TIME_STEPS} frames of {model.input_shape}, {where}, {torch.__version__}")
-    print(found["float32"].settings["computed"])
+    print(next(iter(found.values())).settings["computed"])
     print(f"{'':34}{'stimulus-iterations/s':>22}{'ratio to the loop, min – max':>34}")
     plain = rates["plain loop"]
     for name, values in rates.items():

@@ -187,16 +187,17 @@ def words_of(form: Prepared | Members | None) -> str:
 
 def undisturbed(parts: Iterable[nn.Module]) -> bool:
     """Tell whether modules are in eval mode, and nobody listens to them or has replaced a part."""
-    return not any(part.training or _listened_to(part) for part in parts)
+    return not any([part.training or _listened_to(part) for part in parts])  # noqa: C419
 
 
 def _listened_to(part: nn.Module) -> bool:
+    own = part.__dict__  # asked in each iteration, where the module's own way takes its time
     return bool(
-        part._forward_hooks
-        or part._forward_pre_hooks
-        or part._backward_hooks
-        or part._backward_pre_hooks
-        or "forward" in vars(part)
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or "forward" in own
     )
 
 

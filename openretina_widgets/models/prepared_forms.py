@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -21,7 +22,9 @@ __all__ = ["PreparedForms"]
 _KEPT = 4  # forms that nobody uses at the moment
 
 _Key = tuple[int, tuple[str, ...]]
-_Fingerprint = tuple[tuple[int, int], ...]
+_Fingerprint = tuple[list[int], list[int]]
+
+_version = attrgetter("_version")
 
 
 class _Form:
@@ -35,13 +38,16 @@ class _Form:
         self.tensors = tensors
         self.device = tensors[0].device if tensors else torch.device("cpu")
         self.dtype = next((t.dtype for t in tensors if t.is_floating_point()), torch.float32)
-        self.fingerprint = _fingerprint(tensors)
+        self.counting = [t for t in tensors if not t.is_inference()]
+        self.fingerprint = _fingerprint(tensors, self.counting)
         self.hash = _hash(parts)
         self.users = 0
 
     def as_built(self) -> bool:
         """Whether it still is what the model would answer, as far as torch can tell."""
-        return undisturbed(self.modules) and self.fingerprint == _fingerprint(self.tensors)
+        return undisturbed(self.modules) and self.fingerprint == _fingerprint(
+            self.tensors, self.counting
+        )
 
 
 class PreparedForms:
@@ -131,8 +137,9 @@ def _fits(one: _Form, stimulus: torch.Tensor) -> bool:
     return not learns and one.as_built()
 
 
-def _fingerprint(tensors: list[torch.Tensor]) -> _Fingerprint:
-    return tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+def _fingerprint(tensors: list[torch.Tensor], counting: list[torch.Tensor]) -> _Fingerprint:
+    """Return where tensors lie, and how often those were written to that count it."""
+    return list(map(torch.Tensor.data_ptr, tensors)), list(map(_version, counting))
 
 
 def _hash(parts: list[nn.Module]) -> str:

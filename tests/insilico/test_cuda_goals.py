@@ -14,6 +14,7 @@ import openretina_widgets as orw
 from openretina_widgets.insilico.stimulus_optimization import population_steps
 from openretina_widgets.insilico.tuning_analyses import experiments
 from openretina_widgets.models import RetinaModel, load_model
+from openretina_widgets.models.prepared_forms import PreparedForms
 from tests.insilico.modules import INPUT_SHAPE, LAG, LinearNeurons, random_filters
 from tests.insilico.test_every_goal import ELSEWHERE, OF_NEURONS, SETTINGS, TRANSFORMS, model_of
 
@@ -66,6 +67,19 @@ def test_a_population_is_what_each_neuron_gives(cuda, precision):
     for n, score in zip(chosen, together.score, strict=True):
         alone = orw.optimize_neurons(model, n, **settings)
         torch.testing.assert_close(alone.score[0], score, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["synthetic", "trained"])
+def test_a_population_is_what_the_model_as_it_is_gives_one_at_a_time(cuda, name, monkeypatch):
+    settings = {"max_iterations": 60, "patience": None}
+    chosen = range(0, 84, 9)
+    model = load_model(name, device=cuda)
+    together = orw.optimize_population(model, chosen, **settings).together()
+    assert together.settings["cuda_graph"] is True
+    monkeypatch.setattr(PreparedForms, "fitting", lambda *_: None)
+    for n, score in zip(chosen, together.score, strict=True):
+        alone = orw.optimize_neurons(model, n, cuda_graph=False, **settings)
+        torch.testing.assert_close(alone.score[0], score, **SCORES)
 
 
 def test_a_population_measures_the_device_and_stays_within_a_budget(cuda):

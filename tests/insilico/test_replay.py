@@ -24,6 +24,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     TotalVariationRegularizer,
     ascent,
     contrast,
+    kept,
     neuron_steps,
     optimize_neurons,
     optimizer,
@@ -144,7 +145,8 @@ def test_a_pool_is_replayed_between_its_changes(replaying, counted, model, tmp_p
         assert torch.equal(replayed.of(neuron).stimulus, computed.of(neuron).stimulus)
 
 
-def test_longer_runs_than_the_first_trace(replaying, counted):
+def test_longer_runs_than_the_first_trace(replaying, counted, monkeypatch):
+    monkeypatch.setattr(kept, "_AT_ONCE", 0)
     model = orw.load_model("trained")
     settings = {**NO_RANGE, "time_steps": 31, "max_iterations": 270, "patience": None}
     computed = optimize_neurons(model, 0, cuda_graph=False, **settings)

@@ -13,6 +13,10 @@ from openretina_widgets.insilico.stimulus_optimization.piecewise import Losses
 # Why an element has ended, as kept on the device while the run goes on.
 RUNNING, SPENT, BAD_SCORE, BAD_GRADIENT, DONE = 0, 1, 2, 3, 4
 
+# Iterations whose scores there is room for at first, and the most scores for which there is room
+# for all that may come: where they move to a larger place, a graph has to be captured anew.
+_AT_FIRST, _AT_ONCE = 256, 2**20
+
 
 @dataclass(frozen=True)
 class Best:
@@ -36,9 +40,16 @@ class Kept:
     `checked` change what is here in place and never ask the device, so that an iteration can be
     captured and replayed; and they ask for as few operations as they can, since on a GPU each of
     these takes about as long as the other, however few the rows are.
+
+    Parameters
+    ----------
+    x
+        What the rows are at first, each in the place of its number.
+    last
+        The last iteration that a row may have.
     """
 
-    def __init__(self, x: torch.Tensor) -> None:
+    def __init__(self, x: torch.Tensor, last: int) -> None:
         batch = x.shape[0]
         self.stimulus = x.detach().clone()
         self.response: torch.Tensor | None = None
@@ -51,7 +62,8 @@ class Kept:
         # Numbers that are chosen from, on the device: torch would put them there at each choice.
         self._codes = torch.arange(DONE + 1, device=x.device).unbind()
         self._zero, self._nan = x.new_zeros(()), x.new_full((), torch.nan)
-        self._trace = torch.full((256, batch), torch.nan, dtype=x.dtype, device=x.device)
+        room = last + 1 if (last + 1) * batch <= _AT_ONCE else _AT_FIRST
+        self._trace = torch.full((room, batch), torch.nan, dtype=x.dtype, device=x.device)
         self._traced = 0
         self.put(range(batch))
 

@@ -320,9 +320,9 @@ class Run:
             rows = Rows(
                 self.optimizer_init_fn,
                 self._projected(self.start.clone()),
-                captured=self.cuda_graph and entered <= _MOST_IN_A_GRAPH,
+                captured=self._may_be_captured(),
             )
-            kept = Kept(rows.x)
+            kept = Kept(rows.x, last)
             patience = Patience(self.stopper, entered, rows.x)
             about = described_optimizer(rows.optimizer)
             ascent = Ascent(rows, kept, patience, losses, self._projected, last)
@@ -410,6 +410,11 @@ class Run:
             memory_in_words(batch, device),
         ):
             yield
+
+    def _may_be_captured(self) -> bool:
+        """Whether what is known before the first iteration speaks for it."""
+        few = self.cuda_graph and len(self.start) <= _MOST_IN_A_GRAPH
+        return few and all(getattr(part, "replayable", False) for _, part in self._parts())
 
     def _replay(self, ascent: Ascent) -> Replay:
         made = RECORDERS.get(self.start.device.type)
