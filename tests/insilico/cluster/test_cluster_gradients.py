@@ -58,10 +58,10 @@ def drained(steps, client=None):
 
 def test_sessions_are_swept_together_on_the_workers(client, elsewhere):
     model = two_sessions()
-    settings = {"controls": ("scrambled", "blank"), "neurons": {"b": [1]}}
+    settings = {"controls": ("scrambled", "blank"), "neurons": {"a": [3, 0]}}
     settings |= {"noise": "poisson", "repeats": 2}
     spots = experiments.size_tuning(diameters=[1.0, 3.0])
-    gratings = experiments.drifting_gratings(directions=8)
+    gratings = experiments.drifting_gratings(directions=4, temporal_frequencies=[2.0, 5.0])
     expected = {one: sweep_sessions(model, one, **settings) for one in (spots, gratings)}
     for experiment, here in expected.items():
         if experiment is gratings:
