@@ -12,6 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+_OF_THE_HOST = ("arange", "lift_fresh", "linspace")  # made of Python's numbers
 _WAIT = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "item", "masked_select", "unique")
 
 
@@ -93,6 +94,7 @@ class Reads(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.read: dict[int, StorageWeakRef] = {}
+        self.of_the_host: list[str] = []  # operations that would copy something to a GPU
         self._made: set[int] = set()
 
     def __call__(self, compute: Callable[[], None], device: torch.device) -> Callable[[], None]:
@@ -106,6 +108,9 @@ class Reads(TorchDispatchMode):
         for tensor in given:
             if _place(tensor) not in self._made:
                 self.read.setdefault(_place(tensor), StorageWeakRef(tensor.untyped_storage()))
+        name = func._schema.name.removeprefix("aten::")
+        if name in _OF_THE_HOST:
+            self.of_the_host.append(name)
         out = func(*args, **kwargs)
         made = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
         self._made |= {_place(t) for t in made} - {_place(t) for t in given}

@@ -142,17 +142,20 @@ def others_at_work(stimulus):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_was_captured_stays_while_others_are_at_work(replaying, monkeypatch, model, case):
+def test_what_was_captured_stays_where_it_is_while_others_are_at_work(
+    replaying, monkeypatch, model, case
+):
     reads = Reads()
     monkeypatch.setitem(ascent.RECORDERS, "cpu", lambda: reads)
     steps = neuron_steps(model, [0, 3], **{**SHORT, **CASES[case]})
     for _ in range(6):
         step = next(steps)
     assert len(reads.read) > 10, "an iteration was captured"
-    kept = others_at_work(step.stimulus.clone())
+    assert reads.of_the_host == []
+    others = others_at_work(step.stimulus.clone())
     del step
     gc.collect()
-    assert kept
+    assert others
     assert reads.freed() == 0
     steps.close()
 
