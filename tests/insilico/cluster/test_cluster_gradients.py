@@ -85,7 +85,7 @@ def test_a_killed_workers_images_are_looked_at_again(client, model, elsewhere):
     assert done == sorted(done)
     assert done[-1] == len(expected.images) == 24
     np.testing.assert_allclose(found.lsta, expected.lsta, atol=1e-5 * np.abs(expected.lsta).max())
-    np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.responses, expected.responses, rtol=1e-5, atol=1e-5)
     assert found.settings == expected.settings
     assert found.described == expected.described
 
@@ -101,7 +101,7 @@ def test_a_killed_workers_points_of_the_grid_are_shown_again(client, model, else
     assert done[-1] == 82 * len(expected.movies)
     for name in ("responses", "gradients", "grey_response", "grey_gradient"):
         ours, theirs = getattr(found, name), getattr(expected, name)
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
     assert found.settings == expected.settings
     assert found.notes == expected.notes
 
@@ -112,7 +112,7 @@ def test_what_a_model_lacks_is_noted_once(client):
     found = response_gradient(model, movie, client=client)
     assert found.notes == expected.notes
     assert "second derivative" in found.notes[0]
-    np.testing.assert_allclose(found.gradients, expected.gradients, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.gradients, expected.gradients, rtol=1e-5, atol=1e-5)
 
 
 def test_a_vector_field_that_is_closed_ends_on_the_workers(client, model):
@@ -132,7 +132,7 @@ def test_a_table_of_a_population_is_measured_on_the_workers(client, model):
     for name in found.names:
         if found.column(name).kind == "number":
             np.testing.assert_allclose(
-                found[name], expected[name], rtol=1e-3, atol=1e-4, err_msg=name
+                found[name], expected[name], rtol=1e-4, atol=1e-5, err_msg=name
             )
         else:
             np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
