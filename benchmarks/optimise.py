@@ -12,13 +12,12 @@ the machine's speed meets all alike:
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from benchmarks.rates import compare
 from openretina_widgets import RetinaModel, load_model, optimize_neurons
 from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
@@ -67,18 +66,6 @@ def ours(model: RetinaModel, batch: int, iterations: int) -> None:
     )
 
 
-def measure(run: Callable[[int], None], stimuli: int, seconds: float) -> float:
-    """Return the stimulus-iterations a second of about `seconds` of running."""
-    run(1)
-    start = time.perf_counter()
-    run(2)
-    each = (time.perf_counter() - start) / 2
-    iterations = max(2, round(seconds / each))
-    start = time.perf_counter()
-    run(iterations)
-    return stimuli * iterations / (time.perf_counter() - start)
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -99,24 +86,13 @@ def main() -> None:
             lambda n, batch=batch: ours(model, batch, n),
             batch,
         )
-    rates: dict[str, list[float]] = {name: [] for name in runs}
     with torch_threads(arguments.threads):
-        for _ in range(arguments.rounds):
-            for name, (run, stimuli) in runs.items():
-                rates[name].append(measure(run, stimuli, arguments.seconds))
-    plain = rates["(a) plain loop, one neuron"]
-    threads = arguments.threads or torch.get_num_threads()
-    print(
-        f"{model.name}, {TIME_STEPS} frames of {model.input_shape}, {arguments.device}, "
-        f"{threads} threads, torch {torch.__version__}, {arguments.rounds} rounds"
-    )
-    print(f"{'':28}{'stimulus-iterations/s':>24}{'ratio to (a), min – max':>28}")
-    for name, values in rates.items():
-        ratios = [value / base for value, base in zip(values, plain, strict=True)]
         print(
-            f"{name:28}{statistics.median(values):>24.1f}"
-            f"{statistics.median(ratios):>14.2f}  {min(ratios):.2f} – {max(ratios):.2f}"
+            f"{model.name}, {TIME_STEPS} frames of {model.input_shape}, {arguments.device}, "
+            f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
+            f"{arguments.rounds} rounds"
         )
+        compare(runs, rounds=arguments.rounds, seconds=arguments.seconds)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ layer alone, which is what the cost model in `openretina_widgets.models.prepared
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +26,7 @@ from unittest import mock
 import torch
 
 from benchmarks.optimise import CHECKPOINT, ours
+from benchmarks.rates import compare
 from openretina_widgets import RetinaModel, load_model
 from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.models import prepared, prepared_layers
@@ -106,19 +106,6 @@ def whole_kernels() -> AbstractContextManager[object]:
     return mock.patch.object(SpaceTimeSeparableConv3d, "forward", KernelConv3d.forward)
 
 
-def measure(
-    run: Callable[[int], None], stimuli: int, seconds: float, clock: Callable[[], float]
-) -> float:
-    """Return the stimulus-iterations a second of about `seconds` of running."""
-    run(1)
-    start = clock()
-    run(2)
-    iterations = max(2, round(2 * seconds / (clock() - start)))
-    start = clock()
-    run(iterations)
-    return stimuli * iterations / (clock() - start)
-
-
 def plain_loop(model: RetinaModel, iterations: int) -> None:
     """Optimise one stimulus for each of two neurons in turn, with nothing of ours."""
     session, norm = model.sessions[0], float(model.stimulus_norm or 30.0)
@@ -141,7 +128,7 @@ def plain_loop(model: RetinaModel, iterations: int) -> None:
             loss.item()
 
 
-def compare(
+def compare_forms(
     model: RetinaModel,
     *,
     batches: list[int],
@@ -150,32 +137,24 @@ def compare(
     clock: Callable[[], float],
 ) -> None:
     """Print the table of rates, and their ratios to the plain loop."""
-    runs: dict[str, tuple[Callable[[int], None], int, AbstractContextManager[object]]] = {
-        "(a) plain loop": (lambda n: plain_loop(model, n), 1, nullcontext())
+    runs: dict[str, tuple[Callable[[int], None], int]] = {
+        "(a) plain loop": (lambda n: plain_loop(model, n), 1)
     }
     for batch in batches:
 
-        def run(n: int, batch: int = batch) -> None:
+        def faster(n: int, batch: int = batch) -> None:
             ours(model, batch, n)
 
-        runs[f"(b) as it is, batch of {batch}"] = (run, batch, as_it_is())
-        runs[f"(c) faster form, batch of {batch}"] = (run, batch, nullcontext())
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, (run, stimuli, context) in runs.items():
-            with context:
-                rates[name].append(measure(run, stimuli, seconds, clock))
+        def slower(n: int, batch: int = batch) -> None:
+            with as_it_is():
+                ours(model, batch, n)
+
+        runs[f"(b) as it is, batch of {batch}"] = (slower, batch)
+        runs[f"(c) faster form, batch of {batch}"] = (faster, batch)
     with model.prepared(50) as form:
         print(f"{model.name}: {prepared.words_of(form)}")
         print(f"operators of {4 * getattr(form, 'numbers', 0) / 2**20:.1f} MiB")
-    print(f"{'':34}{'stimulus-iterations/s':>22}{'ratio to (a), min – max':>28}")
-    plain = rates["(a) plain loop"]
-    for name, values in rates.items():
-        ratios = [value / base for value, base in zip(values, plain, strict=True)]
-        print(
-            f"{name:34}{statistics.median(values):>22.1f}"
-            f"{statistics.median(ratios):>14.2f}  {min(ratios):.2f} – {max(ratios):.2f}"
-        )
+    compare(runs, rounds=rounds, seconds=seconds, clock=clock)
 
 
 def compare_ways(model: RetinaModel, *, batch: int, seconds: float) -> None:
@@ -314,7 +293,7 @@ def main() -> None:
         if arguments.ways:
             compare_ways(model, batch=max(arguments.batches), seconds=arguments.seconds)
         else:
-            compare(
+            compare_forms(
                 model,
                 batches=arguments.batches,
                 rounds=arguments.rounds,

@@ -30,7 +30,7 @@ def literal(value: Any) -> str:
     TypeError
         If it is none of None, bool, number, text, list, tuple, dictionary or `Code`.
     """
-    return pprint.pformat(_plain(value), width=_WIDTH, compact=True, sort_dicts=False)
+    return pprint.pformat(_with_code(value), width=_WIDTH, compact=True, sort_dicts=False)
 
 
 def call(function: str, /, *arguments: str, **named: Any) -> str:
@@ -67,7 +67,7 @@ def array(kind, shape, text):
     return values.reshape(shape).copy()'''
 
 
-def _plain(value: Any) -> Any:
+def _with_code(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if value is None or isinstance(value, Code | bool | int | str):
@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else Code(f'float("{value}")')
     if isinstance(value, list | tuple):
-        return type(value)(_plain(one) for one in value)
+        return type(value)(_with_code(one) for one in value)
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(one) for key, one in value.items()}
+        return {_with_code(key): _with_code(one) for key, one in value.items()}
     raise TypeError(f"there is no code for {type(value).__name__}")

@@ -133,10 +133,10 @@ def _take_name(
         if line not in imports:
             imports.append(line)
     else:
-        written[used] = f"{used} = {_plain(used, value, function)}"
+        written[used] = f"{used} = {_literal_of(used, value, function)}"
 
 
-def _plain(used: str, value: Any, function: FunctionType) -> str:
+def _literal_of(used: str, value: Any, function: FunctionType) -> str:
     try:
         if isinstance(value, np.ndarray):
             return f"np.array({literal(value)})"

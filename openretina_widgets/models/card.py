@@ -97,7 +97,8 @@ class ModelCard:
     device
         Where the weights are.
     computed
-        How stimuli of which lengths were last computed, empty before the first run.
+        How stimuli of which lengths were last computed, of an ensemble by which members; empty
+        before the first run.
     """
 
     name: str

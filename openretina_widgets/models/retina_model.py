@@ -216,8 +216,21 @@ class RetinaModel(nn.Module):
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """How stimuli of which lengths were last computed in runs; see `prepared`."""
-        return self._forms.words()
+        """How stimuli of which lengths were last computed in runs; see `prepared`.
+
+        Where the module holds other models, as an ensemble does, it is said of each, and what they
+        have in common once.
+        """
+        if isinstance(self.module, RetinaModel):
+            return self.module.computed
+        members = [member for member in self._members() if not member._members()]
+        if not members:
+            return self._forms.words()
+        said: dict[str, list[int]] = {}
+        for number, member in enumerate(members, start=1):
+            for words in member.computed:
+                said.setdefault(words, []).append(number)
+        return tuple(f"{_whose(numbers, len(members))}, {words}" for words, numbers in said.items())
 
     @property
     def card(self) -> ModelCard:
@@ -424,8 +437,7 @@ class RetinaModel(nn.Module):
         if not asked:
             raise ValueError("data_key: expected at least one session, got none")
         sessions = list(dict.fromkeys(self.session(key) for key in asked))
-        members = [part for part in self.module.modules() if isinstance(part, RetinaModel)]
-        if members:
+        if members := self._members():
             return _each_prepared(members, time_steps, sessions)
         return self._forms.use(time_steps, *sessions)
 
@@ -480,6 +492,10 @@ class RetinaModel(nn.Module):
             return self.module(stimulus, data_key=None if session == self._nameless else session)
         return self.module(stimulus)
 
+    def _members(self) -> list[RetinaModel]:
+        """Return the models that the module holds, at any depth."""
+        return [part for part in self.module.modules() if isinstance(part, RetinaModel)]
+
     def _tensors(self) -> Iterator[torch.Tensor]:
         yield from self.module.parameters()
         yield from self.module.buffers()
@@ -511,6 +527,13 @@ def _each_prepared(
             known = [session for session in sessions if session in member.sessions]
             forms.append(stack.enter_context(member.prepared(time_steps, known or None)))
         yield Members(tuple(words_of(form) for form in forms))
+
+
+def _whose(members: Sequence[int], of: int) -> str:
+    if len(members) == of:
+        return "each member"
+    *first, last = map(str, members)
+    return f"members {', '.join(first)} and {last}" if first else f"member {last}"
 
 
 def as_retina_model(model: Any) -> RetinaModel:

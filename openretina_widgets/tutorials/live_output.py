@@ -148,8 +148,8 @@ def _led() -> Iterator[None]:
                 {
                     "output_type": "execute_result",
                     "execution_count": shell.displayhook.prompt_count,
-                    "data": _plain(format_dict),
-                    "metadata": _plain(md_dict or {}),
+                    "data": _without_bytes(format_dict),
+                    "metadata": _without_bytes(md_dict or {}),
                 }
             )
 
@@ -203,7 +203,7 @@ def _displayed(message: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _plain(bundle: dict[str, Any]) -> dict[str, Any]:
+def _without_bytes(bundle: dict[str, Any]) -> dict[str, Any]:
     """Return a bundle of MIME types as JSON can carry it."""
     from base64 import b64encode
 

@@ -23,7 +23,7 @@ _MOVIES = (".gif", ".mp4")
 
 
 class PredictionExport(Exportable):
-    """What a prediction saves: itself, with what was measured."""
+    """What a prediction saves: itself, with what was measured; as ``.json`` also before it is."""
 
     export_formats: ClassVar[Mapping[str, str]] = {
         ".html": "page of both that opens offline",
@@ -50,34 +50,7 @@ class PredictionExport(Exportable):
         )
         return found
 
-    def export(
-        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
-    ) -> Path:
-        """Save prediction and measurement in the format that the suffix of the path names.
-
-        Parameters
-        ----------
-        path
-            Ends in ``.png``, ``.svg`` or ``.html`` (both, drawn together), ``.json`` (all that is
-            kept: also before it is observed), or ``.ipynb``, ``.npz`` or ``.zip``, which hold what
-            was measured with the prediction as a note.
-        overwrite
-            Whether a file that is there may be replaced.
-        **settings
-            See `openretina_widgets.export.save`.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-
-        Raises
-        ------
-        RuntimeError
-            If it is not observed yet.
-        TypeError, ValueError, OSError, ImportError
-            If it cannot be written; the message says why.
-        """
+    def _saved(self, path: str | os.PathLike[str], *, overwrite: bool, **settings: Any) -> Path:
         suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else ""
         if suffix in _MOVIES:
             raise ValueError(

@@ -176,7 +176,7 @@ class _Input:
         self._taken: Any = None
         wide = {"width": "auto", "max_width": "46em"}
         if isinstance(question, ChoiceQuestion):
-            texts = [_plain(choice.text) for choice in question.choices]
+            texts = [_without_marks(choice.text) for choice in question.choices]
             if self._several:
                 self.widgets = [
                     ipw.Checkbox(False, description=text, indent=False, layout=wide)
@@ -233,6 +233,6 @@ class _Input:
             self._taken.value = str(value)
 
 
-def _plain(text: str) -> str:
+def _without_marks(text: str) -> str:
     """Return a choice without the marks of Markdown, which its button cannot draw."""
     return text.replace("**", "").replace("`", "").replace("*", "")

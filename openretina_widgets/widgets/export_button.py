@@ -17,7 +17,13 @@ _FAILURES = (OSError, ValueError, TypeError, RuntimeError, ImportError)
 
 
 class Exportable:
-    """A widget whose result can be saved; `_result_trait` names the trait that holds it."""
+    """A widget whose result can be saved; `_result_trait` names the trait that holds it.
+
+    Attributes
+    ----------
+    export_formats
+        Suffixes of the files that it can be saved as, and what each is.
+    """
 
     export_formats: ClassVar[Mapping[str, str]] = SUFFIXES
     _result_trait = "result"
@@ -40,13 +46,12 @@ class Exportable:
     def export(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
     ) -> Path:
-        """Save the result in the format that the suffix of the path names.
+        """Save what was found in the format that the suffix of the path names.
 
         Parameters
         ----------
         path
-            Ends in ``.ipynb`` (a notebook that makes it again), ``.html`` (a page that opens
-            offline), ``.png``, ``.svg``, ``.gif``, ``.mp4``, ``.npz`` or ``.zip``.
+            Ends in one of `export_formats`, such as ``.html`` for a page that opens offline.
         overwrite
             Whether a file that is there may be replaced.
         **settings
@@ -64,44 +69,23 @@ class Exportable:
         TypeError, ValueError, OSError, ImportError
             If it cannot be written; the message says why.
         """
+        return self._saved(path, overwrite=overwrite, **settings)
+
+    def _saved(self, path: str | os.PathLike[str], *, overwrite: bool, **settings: Any) -> Path:
         return save(self.exported, path, overwrite=overwrite, **settings)
 
 
 class ChosenExport(Exportable):
-    """A widget whose pictures show the neurons that are chosen; its result is no movie."""
+    """A widget whose pictures show the neurons that are chosen; its result is no movie.
+
+    Other ``neurons`` can be given to `export`.
+    """
 
     export_formats: ClassVar[Mapping[str, str]] = {
         suffix: words for suffix, words in SUFFIXES.items() if suffix not in (".gif", ".mp4")
     }
 
-    def export(
-        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
-    ) -> Path:
-        """Save the result in the format that the suffix of the path names.
-
-        Parameters
-        ----------
-        path
-            Ends in ``.ipynb`` (a notebook that makes it again), ``.html`` (a page that opens
-            offline), ``.png``, ``.svg``, ``.npz`` or ``.zip``.
-        overwrite
-            Whether a file that is there may be replaced.
-        **settings
-            See `openretina_widgets.export.save`; a picture shows the neurons that are chosen when
-            ``neurons`` is not given.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-
-        Raises
-        ------
-        RuntimeError
-            If there is no result yet.
-        TypeError, ValueError, OSError, ImportError
-            If it cannot be written; the message says why.
-        """
+    def _saved(self, path: str | os.PathLike[str], *, overwrite: bool, **settings: Any) -> Path:
         result: Any = self.exported
         if Path(path).suffix.lower() in (".png", ".svg"):
             chosen = [neuron for neuron in self._chosen_neurons if neuron in result.neurons]

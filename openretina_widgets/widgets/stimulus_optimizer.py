@@ -302,37 +302,14 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             return result
         return {"before": kept.result, "after": result}  # type: ignore[dict-item]
 
-    def export(
-        self, path: str | os.PathLike[str], *, overwrite: bool = False, **settings: Any
-    ) -> Path:
-        """Save what is shown, in the format that the suffix of the path names.
+    def _saved(self, path: str | os.PathLike[str], *, overwrite: bool, **settings: Any) -> Path:
+        """Save both runs where the format takes several, else the newest.
 
-        Parameters
-        ----------
-        path
-            Ends in ``.ipynb``, ``.html`` or ``.zip``, which take a run that was kept as well, or
-            in ``.png``, ``.svg``, ``.gif``, ``.mp4`` or ``.npz``, which take the newest run: a
-            picture and a movie show the stimulus that is chosen in the widget.
-        overwrite
-            Whether a file that is there may be replaced.
-        **settings
-            See `openretina_widgets.export.save`.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-
-        Raises
-        ------
-        RuntimeError
-            If there is no result yet.
-        TypeError, ValueError, OSError, ImportError
-            If it cannot be written; the message says why.
+        A picture and a movie show the stimulus that is chosen.
         """
         suffix = Path(path).suffix.lower()
         if self.result is None or suffix not in _OF_ONE_RUN:
-            return super().export(path, overwrite=overwrite, **settings)
+            return super()._saved(path, overwrite=overwrite, **settings)
         if suffix != ".npz":
             settings = {"element": self._view.element, **settings}
         return save(self.result, path, overwrite=overwrite, **settings)

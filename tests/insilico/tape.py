@@ -1,4 +1,6 @@
-"""A recorder of torch operations that replays them on the same memory, as a CUDA graph does."""
+"""Recorders of torch operations: one replays them on the same memory, as a CUDA graph does, and
+one knows, as a CUDA graph does not, whether the memory that they read is still there.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+_OF_THE_HOST = ("arange", "lift_fresh", "linspace")  # made of Python's numbers
 _WAIT = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "item", "masked_select", "unique")
 
 
@@ -79,3 +83,39 @@ def tape(compute: Callable[[], None], device: torch.device) -> Callable[[], None
         with torch.no_grad():
             noted.undo()
     return noted.replay
+
+
+class Reads(TorchDispatchMode):
+    """Notes what memory a function reads that it has not made, without keeping it from being freed.
+
+    To be used as a recorder. What it returns replays nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: dict[int, StorageWeakRef] = {}
+        self.of_the_host: list[str] = []  # operations that would copy something to a GPU
+        self._made: set[int] = set()
+
+    def __call__(self, compute: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        with self:
+            compute()
+        return lambda: None
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        for tensor in given:
+            if _place(tensor) not in self._made:
+                self.read.setdefault(_place(tensor), StorageWeakRef(tensor.untyped_storage()))
+        name = func._schema.name.removeprefix("aten::")
+        if name in _OF_THE_HOST:
+            self.of_the_host.append(name)
+        out = func(*args, **kwargs)
+        made = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
+        self._made |= {_place(t) for t in made} - {_place(t) for t in given}
+        return out
+
+    def freed(self) -> int:
+        """Return how many of the tensors that were read are no more."""
+        return sum(one.expired() for one in self.read.values())

@@ -7,17 +7,22 @@ test_cuda.py alone.
 
 from __future__ import annotations
 
+import gc
+import pickle
+
 import pytest
 import torch
 
 import openretina_widgets as orw
 from openretina_widgets.insilico import compute
 from openretina_widgets.insilico.stimulus_optimization import (
+    ContrastAndRange,
     GradientBlur,
     GradientSpectrum,
     Jitter,
     L2Regularizer,
     NormalizedDescent,
+    NormAndRange,
     Separable,
     SpatialBlur,
     TemporalLowPass,
@@ -31,7 +36,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     regularizer,
 )
 from openretina_widgets.insilico.stimulus_optimization.regularizer import RangeRegularizer
-from tests.insilico.tape import tape
+from tests.insilico.tape import Reads, tape
 
 SHORT = {"time_steps": 31, "max_iterations": 14, "patience": None}
 NO_RANGE = {"stimulus_range": [(None, None)] * 2}
@@ -124,6 +129,61 @@ def test_a_lower_precision_is_captured_once(replaying, counted):
     replayed = optimize_neurons(model, [0, 3], **settings)
     assert counted["replayed"] == 14 - 3 - 1
     same(replayed, computed)
+
+
+OTHERS = range(40)
+
+
+def others_at_work(stimulus):
+    """Use bounds, blurs and filters with other settings, many at once."""
+    kept = []
+    for n in OTHERS:
+        limits = [(-5.0 - n, 5.0 + n)] * stimulus.shape[1]
+        kept += [
+            part.process(stimulus)
+            for part in (
+                NormAndRange(9.0 + n, limits),
+                ContrastAndRange(rms=0.2 + n / 100, min_max_values=limits),
+                SpatialBlur(1.0 + n / 10),
+                TemporalLowPass(1.0 + n / 10),
+            )
+        ]
+        for part in (GradientBlur(2.0 + n), GradientSpectrum(0.5 + n)):
+            kept.append(part.filtered(stimulus))
+    return kept
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_captured_stays_where_it_is_while_others_are_at_work(
+    replaying, monkeypatch, model, case
+):
+    reads = Reads()
+    monkeypatch.setitem(ascent.RECORDERS, "cpu", lambda: reads)
+    steps = neuron_steps(model, [0, 3], **{**SHORT, **CASES[case]})
+    for _ in range(6):
+        step = next(steps)
+    assert len(reads.read) > 10, "an iteration was captured"
+    assert reads.of_the_host == []
+    others = others_at_work(step.stimulus.clone())
+    del step
+    gc.collect()
+    assert others
+    assert reads.freed() == 0
+    steps.close()
+
+
+def test_the_constants_of_a_part_go_with_it_and_not_into_a_copy(model):
+    stimulus = torch.randn(2, *model.stimulus_shape(31)[1:])
+    part = NormAndRange(5.0, [(-1.0, 1.0)] * 2)
+    reads = Reads()
+    with reads:
+        projected = part.process(stimulus)
+    plain = pickle.dumps(NormAndRange(5.0, [(-1.0, 1.0)] * 2))
+    assert pickle.dumps(part) == plain, "the tensors are not sent to a worker"
+    assert torch.equal(pickle.loads(plain).process(stimulus), projected)
+    assert reads.freed() == 0
+    del part
+    assert reads.freed() == 2, "the two limits"
 
 
 def test_elements_that_end_at_their_own_time_are_captured_anew(replaying, counted, model):

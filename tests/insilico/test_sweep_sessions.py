@@ -18,14 +18,19 @@ GRATINGS = experiments.drifting_gratings(directions=4, temporal_frequencies=[2.0
 SPOTS = experiments.size_tuning(diameters=[1.0, 3.0])
 
 
-@pytest.fixture
-def model():
+def two_sessions():
+    """Return a core with a readout for each of two sessions."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build_core_readout(hyper_parameters())
         for parameter in module.parameters():
             parameter.data.normal_(0, 0.3)
     return RetinaModel(module.eval(), input_shape=(2, 9, 8))
+
+
+@pytest.fixture
+def model():
+    return two_sessions()
 
 
 class OfItsOwn(nn.Module):

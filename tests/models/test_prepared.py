@@ -497,6 +497,24 @@ def test_the_card_says_what_ran():
     assert form.words in " ".join(str(model.card).split())
 
 
+def test_the_card_of_an_ensemble_says_what_each_member_runs():
+    members = [made(), made(), made()]
+    model = ensemble_of(members)
+    assert "Computed" not in dict(model.card.rows())
+    with members[0].prepared(30, "a") as form, model.prepared(30, "a"):
+        pass
+    assert dict(model.card.rows())["Computed"] == [f"each member, 30 frames: {form.words}"]
+    heard = members[1].module.core.register_forward_hook(lambda *_: None)
+    with model.prepared(31, "a"):
+        pass
+    heard.remove()
+    of_30, of_31, as_it_is = dict(model.card.rows())["Computed"]
+    assert of_30 == f"each member, 30 frames: {form.words}"
+    assert of_31.startswith("members 1 and 3, 31 frames: ")
+    assert as_it_is == f"member 2, 31 frames: {AS_IT_IS}"
+    assert RetinaModel(model, input_shape=model.input_shape).computed == model.computed
+
+
 def test_a_form_that_is_built_in_inference_mode_lets_gradients_pass():
     model = made()
     with torch.inference_mode(), model.prepared(30, "a"):

@@ -76,7 +76,8 @@ def shared_answers(
 ) -> Generator[list[Answer], None, None]:
     """Check the client, and return a generator of the responses to the noise, piece by piece.
 
-    They come in the order of the pieces, whichever worker is first: the average goes by it.
+    They come in the order of the pieces, whichever worker is first: the average goes by it. What
+    comes early is kept until then, and the workers wait for a piece that is late by too many.
     """
     settings = {"noise": noise, "session": session, "neurons": neurons}
     sharded = Sharded(client, answers, model, settings)
@@ -91,7 +92,7 @@ def shared_answers(
     def come() -> Generator[list[Answer], None, None]:
         early: dict[int, np.ndarray] = {}
         following = 0
-        with closing(sharded.news(shares(), watched=False)) as news:
+        with closing(sharded.news(shares(), watched=False, in_order=True)) as news:
             for one in news:
                 early |= {number: responses for number, _, responses in one.results}
                 now = []

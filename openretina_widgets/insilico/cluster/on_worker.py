@@ -24,7 +24,7 @@ _PICTURE_EVERY = 0.25  # seconds
 _lock = threading.Lock()
 _cuda_lock = threading.Lock()  # parts do not share a device, whose memory each of them fills
 _models: OrderedDict[str, RetinaModel | bytes] = OrderedDict()  # bytes until the first part
-_runs: OrderedDict[str, Run | bytes] = OrderedDict()
+_runs: OrderedDict[str, RunOnWorker | bytes] = OrderedDict()
 _received: dict[str, int] = {}
 
 
@@ -36,7 +36,7 @@ class Lacking:
 
 
 @dataclass
-class Run:
+class RunOnWorker:
     """What the parts of a run on this worker have in common.
 
     Attributes
@@ -69,7 +69,7 @@ class Part:
 
     model: RetinaModel
     share: Any
-    run: Run
+    run: RunOnWorker
     _number: int
     _gone: Callable[[], bool]
     _pictured_at: float = -1e9
@@ -149,7 +149,7 @@ def received() -> dict[str, int]:
 def look(run: str) -> dict[int, Any]:
     """Return the newest picture of each part that is being computed here."""
     held = _runs.get(run)
-    if not isinstance(held, Run):
+    if not isinstance(held, RunOnWorker):
         return {}
     held.looked_at = time.monotonic()
     return dict(held.pictures)
@@ -173,10 +173,10 @@ def _watch() -> tuple[str, Callable[[], bool]]:
     return worker.address, gone
 
 
-def _opened_run(name: str) -> Run:
+def _opened_run(name: str) -> RunOnWorker:
     run = _runs[name]
-    if not isinstance(run, Run):
-        run = _runs[name] = Run(pickle.loads(run))
+    if not isinstance(run, RunOnWorker):
+        run = _runs[name] = RunOnWorker(pickle.loads(run))
     return run
 
 

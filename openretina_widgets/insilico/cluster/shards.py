@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from openretina_widgets.insilico.cluster import on_worker
@@ -25,6 +26,9 @@ from openretina_widgets.models.retina_model import RetinaModel
 
 _WAIT = 0.1  # seconds: as often as that whoever drives a run can end it
 _AHEAD = 2  # parts for each thread of the workers: the next one lies there when one has ended
+_APART = (
+    2  # where parts are wanted in order: times as many as are out, from the oldest to the newest
+)
 _LOOK_EVERY = 0.25  # seconds from one look at the pictures of the workers to the next
 _COUNT_EVERY = 1.0  # seconds from one look at which workers there are to the next
 _PARTS_PER_THREAD = 4
@@ -91,7 +95,9 @@ class Sharded:
         even = -(-total // (_PARTS_PER_THREAD * threads))
         return max(1, even if most is None else min(most, even))
 
-    def news(self, shares: Iterator[Any], *, watched: bool = True) -> Generator[News, None, None]:
+    def news(
+        self, shares: Iterator[Any], *, watched: bool = True, in_order: bool = False
+    ) -> Generator[News, None, None]:
         """Hand out the shares and yield what comes, at least ten times a second.
 
         Each part comes once, in the order in which they end. Closing the generator cancels what is
@@ -103,6 +109,9 @@ class Sharded:
             What goes to the parts.
         watched
             Whether pictures are fetched.
+        in_order
+            Whether the parts are wanted in the order of the shares. They come as they end even so,
+            but the workers wait for one that is late, so that not all others have to be kept.
 
         Raises
         ------
@@ -113,7 +122,7 @@ class Sharded:
         Exception
             What a part has raised.
         """
-        run = _Run(self, shares, watched)
+        run = _HandedOut(self, shares, watched, in_order)
         try:
             while run.goes_on():
                 yield run.wait()
@@ -121,13 +130,15 @@ class Sharded:
             run.cancel()
 
 
-class _Run:
+class _HandedOut:
     """The parts that are out, and those that wait."""
 
-    def __init__(self, sharded: Sharded, shares: Iterator[Any], watched: bool) -> None:
+    def __init__(
+        self, sharded: Sharded, shares: Iterator[Any], watched: bool, in_order: bool
+    ) -> None:
         self._sharded, self._client = sharded, sharded._client
         self._shares = enumerate(shares)
-        self._watched = watched
+        self._watched, self._in_order = watched, in_order
         self._name = uuid.uuid4().hex
         self._waiting: deque[tuple[int, Any]] = deque()
         self._out: dict[concurrent.futures.Future[Any], _Out] = {}
@@ -181,6 +192,8 @@ class _Run:
         room = _AHEAD * sum(self._served.values())
         workers = sorted(self._served)
         while len(self._out) < room and self.goes_on() and self._waiting:
+            if self._in_order and self._waiting[0][0] >= self._oldest() + _APART * room:
+                return
             number, share = self._waiting.popleft()
             future = self._client.submit(
                 on_worker.compute,
@@ -197,6 +210,15 @@ class _Run:
             # Awaited on the client's own loop, so that fetching a result, which may be lost with
             # its worker meanwhile and computed again, holds up nobody.
             self._out[self._on_loop(_result(future))] = _Out(number, share, future, workers)
+
+    def _oldest(self) -> int:
+        """Return the number of the first part that is not done, while one is left."""
+        waiting = (number for number, _ in self._waiting)
+        return min(chain((one.number for one in self._out.values()), waiting))
+
+    def _again(self, out: _Out) -> None:
+        """Let a part that is not done go before those that have not been out."""
+        self._waiting.appendleft((out.number, out.share))
 
     def _serve(self) -> None:
         """Keep up with the workers that come and go, without waiting for any."""
@@ -222,7 +244,7 @@ class _Run:
             if self._served.keys().isdisjoint(one.workers):
                 del self._out[waiting]
                 self._client.cancel([one.future])
-                self._waiting.append((one.number, one.share))
+                self._again(one)
 
     def _take(self, done: concurrent.futures.Future[Any]) -> tuple[int, Any, Any] | None:
         out = self._out.pop(done)
@@ -244,7 +266,7 @@ class _Run:
                 self._dropped.add(value.worker)
             elif value is not None:  # as of a part that somebody else has cancelled
                 return out.number, out.share, value
-        self._waiting.append((out.number, out.share))
+        self._again(out)
         return None
 
     def _raise(self, error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,13 @@ from openretina_widgets.insilico.tuning_analyses.batches import Room, grouped, r
 from openretina_widgets.insilico.tuning_analyses.experiment import plain
 from openretina_widgets.insilico.tuning_analyses.recording import Recording
 from openretina_widgets.insilico.tuning_analyses.sweep import (
-    SweepSteps,
+    Recorded,
+    Showing,
     items_of,
     places_of,
     record,
     showings,
     shown_controls,
-    step_of,
 )
 from openretina_widgets.models.freezing import frozen
 
@@ -33,37 +33,42 @@ _MOST = 64  # conditions in a part
 
 @dataclass(frozen=True)
 class Answers:
-    """What a worker returns: responses ``(frame, neuron)`` to each movie, and to grey by length."""
+    """What a worker returns of each session.
 
-    responses: tuple[np.ndarray, ...]
-    grey: dict[int, np.ndarray]
+    Responses ``(frame, neuron)`` to each movie, and to grey by length.
+    """
+
+    responses: tuple[list[np.ndarray], ...]
+    grey: dict[int, tuple[np.ndarray, ...]]
     computed: tuple[str, ...] = ()
 
 
 def shared_out(
-    client: Any, recording: Recording, *, memory_mb: float | None, batch: int | None
-) -> SweepSteps:
-    """Check the client, and return the generator of the sweep's steps, see `sweep_steps`."""
+    client: Any, recordings: Sequence[Recording], *, memory_mb: float | None, batch: int | None
+) -> Recorded:
+    """Check the client, and return a generator of what `recorded` yields, as it comes."""
+    first = recordings[0]
     settings = {
-        "session": recording.session,
-        "wanted": [*recording.neurons, *recording.linear],
-        "experiment": recording.experiment,
-        "screen": recording.screen,
-        "places": places_of(recording),
-        "controls": recording.controls,
-        "seed": recording.seed,
+        "wanted": [(one.session, [*one.neurons, *one.linear]) for one in recordings],
+        "experiment": first.experiment,
+        "screen": first.screen,
+        "controls": first.controls,
+        "seed": first.seed,
         "memory_mb": memory_mb,
         "batch": batch,
     }
-    return _steps(Sharded(client, respond, recording.model, settings), recording, settings)
+    return _come(Sharded(client, respond, first.model, settings), recordings, batch)
 
 
 def respond(part: Part) -> Answers:
     """Show a share of the conditions; on a worker."""
     model, asked, kept = part.model, part.settings, part.run.kept
     room = kept.setdefault("room", Room.of(model.device, asked["memory_mb"], asked["batch"]))
-    grey: dict[int, np.ndarray] = kept.setdefault("grey", {})
-    wanted = [(asked["session"], torch.tensor(asked["wanted"], device=model.device))]
+    grey: dict[int, tuple[np.ndarray, ...]] = kept.setdefault("grey", {})
+    wanted = [
+        (session, torch.tensor(neurons, device=model.device))
+        for session, neurons in asked["wanted"]
+    ]
     shown = list(
         showings(
             model,
@@ -74,7 +79,7 @@ def respond(part: Part) -> Answers:
             asked["seed"],
         )
     )
-    responses: list[np.ndarray] = [np.empty(0)] * len(shown)
+    responses = tuple([np.empty(0)] * len(shown) for _ in wanted)
     lengths = set()
     with frozen(model):
         jobs = ((len(one.stimulus), number) for number, one in enumerate(shown))
@@ -83,16 +88,15 @@ def respond(part: Part) -> Answers:
             movies = [shown[number].stimulus.movie for number in numbers]
             if needs_grey := frames not in grey:
                 movies.insert(0, _grey(asked["screen"], frames))
-            (answers,) = run_batch(model, movies, wanted, room)
+            answers = run_batch(model, movies, wanted, room)
             if needs_grey:
-                grey[frames] = answers[0]
-                answers = answers[1:]
+                grey[frames] = tuple(of_session[0] for of_session in answers)
+                answers = [of_session[1:] for of_session in answers]
             lengths.add(frames)
-            for number, response in zip(numbers, answers, strict=True):
-                responses[number] = response
-    return Answers(
-        tuple(responses), {frames: grey[frames] for frames in lengths}, tuple(room.computed)
-    )
+            for to_all, of_session in zip(responses, answers, strict=True):
+                for number, response in zip(numbers, of_session, strict=True):
+                    to_all[number] = response
+    return Answers(responses, {frames: grey[frames] for frames in lengths}, tuple(room.computed))
 
 
 def _grey(screen: Screen, frames: int) -> torch.Tensor:
@@ -100,40 +104,43 @@ def _grey(screen: Screen, frames: int) -> torch.Tensor:
     return grey.expand(-1, frames, screen.height, screen.width).contiguous()
 
 
-def _steps(sharded: Sharded, recording: Recording, settings: dict[str, Any]) -> SweepSteps:
-    experiment, places = recording.experiment, settings["places"]
-    items = items_of(experiment, places)
-    each = 1 + len(shown_controls(recording.controls))
+def _come(sharded: Sharded, recordings: Sequence[Recording], most: int | None) -> Recorded:
+    first = recordings[0]
+    experiment = first.experiment
+    items = items_of(experiment, places_of(first))
+    each = 1 + len(shown_controls(first.controls))
     total, done = len(items) * each, 0
-    at_once = sharded.share(len(items), settings["batch"] or _MOST)
+    at_once = sharded.share(len(items), most or _MOST)
     shares: Iterator[Any] = (items[at : at + at_once] for at in range(0, len(items), at_once))
-    # What the result tells of the stimuli is that of the first one, whichever comes first.
-    recording.shown = plain(
-        experiment.stimulus(recording.screen, **items[0][1], **items[0][3]).parameters
-    )
+    # What a result tells of the stimuli is that of the first one, whichever comes first.
+    about = plain(experiment.stimulus(first.screen, **items[0][1], **items[0][3]).parameters)
+    for recording in recordings:
+        recording.shown = about
     since = time.perf_counter()
     with closing(sharded.news(shares, watched=False)) as news:
         for one in news:
-            batch, responses = [], []
+            batch: list[Showing] = []
+            responses: list[list[np.ndarray]] = [[] for _ in recordings]
             for _, share, answers in one.results:
-                recording.computed = tuple(dict.fromkeys((*recording.computed, *answers.computed)))
-                for frames, response in answers.grey.items():
-                    if not recording.has_grey(frames):
-                        recording.take_grey(frames, response)
                 # Made here once more: a movie is faster made than sent.
-                shown = showings(
-                    recording.model,
-                    experiment,
-                    recording.screen,
-                    share,
-                    recording.controls,
-                    recording.seed,
+                shown = list(
+                    showings(
+                        first.model, experiment, first.screen, share, first.controls, first.seed
+                    )
                 )
-                for showing, response in zip(shown, answers.responses, strict=True):
-                    record(recording, showing, response)
-                    batch.append(showing)
-                    responses.append(response)
+                batch += shown
+                for number, recording in enumerate(recordings):
+                    for frames, grey in answers.grey.items():
+                        if not recording.has_grey(frames):
+                            recording.take_grey(frames, grey[number])
+                    own = answers.responses[number]
+                    for showing, response in zip(shown, own, strict=True):
+                        record(recording, showing, response)
+                    responses[number] += own
+                    recording.computed = tuple(
+                        dict.fromkeys((*recording.computed, *answers.computed))
+                    )
             done += len(batch)
-            recording.duration_s = time.perf_counter() - since
-            yield step_of(recording, done, total, batch, responses)
-    return recording.curves()
+            for recording in recordings:
+                recording.duration_s = time.perf_counter() - since
+            yield done, total, batch, responses

@@ -76,6 +76,7 @@ def selectivity_table(
     seed: int = 0,
     measure: Sequence[str] = EXPERIMENTS,
     memory_mb: float | None = None,
+    client: Any = None,
 ) -> SelectivityTable:
     """Measure the selectivity of every neuron, and suggest what it is.
 
@@ -99,7 +100,11 @@ def selectivity_table(
         Experiments to do; the columns of the others stay undefined. ``"chromatic"`` is left out
         for a model with one channel, and so is what a screen cannot show.
     memory_mb
-        Memory that a batch of movies may take (2^20 bytes); by default a share of what is free.
+        Memory that a batch of movies may take (2^20 bytes), on a cluster on each worker; by default
+        a share of what is free.
+    client
+        A ``distributed.Client``: its workers show the conditions and take the gradients; the
+        centres are found here.
 
     Raises
     ------
@@ -118,6 +123,7 @@ def selectivity_table(
         seed=seed,
         measure=measure,
         memory_mb=memory_mb,
+        client=client,
     )
     while True:
         try:
@@ -135,6 +141,7 @@ def selectivity_steps(
     seed: int = 0,
     measure: Sequence[str] = EXPERIMENTS,
     memory_mb: float | None = None,
+    client: Any = None,
 ) -> SelectivitySteps:
     """Check the arguments, and return the generator behind `selectivity_table`.
 
@@ -156,10 +163,17 @@ def selectivity_steps(
     check_seed(seed)
     if memory_mb is not None:
         check_positive(memory_mb, "memory_mb")
-    return _steps(_Measuring(face, session, chosen, seed), tuple(names), memory_mb)
+    if client is not None:
+        from openretina_widgets.insilico.cluster import check_client, check_workers
+
+        check_client(client)
+        check_workers(client)
+    return _steps(_Measuring(face, session, chosen, seed), tuple(names), memory_mb, client)
 
 
-def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) -> SelectivitySteps:
+def _steps(
+    run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None, client: Any
+) -> SelectivitySteps:
     plan = run.plan(wanted)
     fields = "receptive_field" in wanted
     n = len(plan) + 1 + fields
@@ -177,6 +191,7 @@ def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) ->
             centres=run.places if experiment.centred else None,
             seed=run.seed,
             memory_mb=memory_mb,
+            client=client,
         )
         try:
             while True:
@@ -193,7 +208,7 @@ def _steps(run: _Measuring, wanted: tuple[str, ...], memory_mb: float | None) ->
         reason = yield SelectivityStep(run.table(), "receptive fields", n, n, n - 1, n)
         if reason is not None:
             return run.table(f"ended early: {reason}")
-        run.take_fields()
+        run.take_fields(client)
     table = run.table()
     yield SelectivityStep(table, "done", n, n, n, n)
     return table
@@ -285,10 +300,14 @@ class _Measuring:
                 fit.value("preferred"), fit.shapes, along
             )
 
-    def take_fields(self) -> None:
+    def take_fields(self, client: Any) -> None:
         """Estimate the gradient at grey of every neuron, and what its fits say."""
         found = receptive_fields(
-            self.model, neurons=self.neurons, data_key=self.session, seed=self.seed
+            self.model,
+            neurons=self.neurons,
+            data_key=self.session,
+            seed=self.seed,
+            client=client,
         )
         self._settings["receptive_field"] = {"method": found.method, "base": found.base}
         self._texts["rf_polarity"] = np.array(found.polarity, dtype=object)

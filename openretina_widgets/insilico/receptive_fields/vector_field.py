@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +58,7 @@ def vector_field(
     """Return each neuron's response and local gradient at each image, in a plane.
 
     Settings, errors and result are those of `vector_field_steps`: ``neurons``, ``data_key``,
-    ``plane``, ``duration_s``, ``window``, ``seed`` and ``memory_mb``.
+    ``plane``, ``duration_s``, ``window``, ``seed``, ``memory_mb`` and ``client``.
 
     Examples
     --------
@@ -89,6 +90,7 @@ def vector_field_steps(
     window: tuple[int, int] | None = None,
     seed: int = 0,
     memory_mb: float = MEMORY_MB,
+    client: Any = None,
 ) -> VectorFieldSteps:
     """Check the arguments, and return the generator of the run's steps.
 
@@ -119,7 +121,10 @@ def vector_field_steps(
     seed
         Of the images of noise.
     memory_mb
-        Bounds what a group of neurons needs for its gradients (MiB).
+        Bounds what a group of neurons needs for its gradients (MiB), on a cluster on each worker.
+    client
+        A ``distributed.Client``: its workers compute, images are shared out. A step may have no
+        image then: there are some each second, so that the run can be ended while it waits.
 
     Returns
     -------
@@ -156,7 +161,14 @@ def vector_field_steps(
         "memory_mb": memory_mb,
         "device": str(face.device),
     }
-    return _steps(face, session, chosen, screen, shown, words, frames, part, seed, settings)
+    asked = AtImages(tuple(chosen), session, screen.grey, frames, part, memory_mb)
+    if client is None:
+        come = _one_after_the_other(face, asked, shown)
+    else:
+        from openretina_widgets.insilico.cluster.gradients import shared_at_images
+
+        come = shared_at_images(client, face, asked, shown)
+    return _steps(face, asked, screen, shown, words, seed, settings, come)
 
 
 def _images(model: RetinaModel, screen: Screen, images: Any, seed: int) -> tuple[torch.Tensor, str]:
@@ -216,48 +228,96 @@ def _checked_window(window: Any, frames: int) -> tuple[int, int]:
     return first, stop
 
 
+OfImages = tuple[slice, np.ndarray, np.ndarray]
+"""Which images, their gradients ``(image, neuron, channel, height, width)``, and responses."""
+
+
+@dataclass(frozen=True)
+class AtImages:
+    """What is asked at each image; an image follows grey and stands still.
+
+    Attributes
+    ----------
+    neurons, session
+        Whose gradients.
+    grey
+        Of each channel.
+    frames, window
+        How long an image is shown, and which response frames from its onset are averaged.
+    memory_mb
+        Bounds what a group of neurons needs (MiB).
+    """
+
+    neurons: tuple[int, ...]
+    session: str
+    grey: tuple[float, ...]
+    frames: int
+    window: tuple[int, int]
+    memory_mb: float
+
+    def gradients(
+        self,
+        model: RetinaModel,
+        images: torch.Tensor,
+        which: slice,
+        go_on: Callable[[], None] | None = None,
+    ) -> OfImages:
+        """Return the gradients at some images; `go_on` is called between two groups of neurons."""
+        shown = images[which].to(model.device, model.dtype)
+        grey = torch.tensor(self.grey)[None, :, None, None, None].to(shown)
+        first, stop = self.window
+
+        def answer(shown: torch.Tensor) -> torch.Tensor:
+            before = grey.expand(len(shown), -1, model.lag, *shown.shape[2:])
+            during = shown[:, :, None].expand(-1, -1, self.frames, -1, -1)
+            movie = torch.cat([before, during], dim=2)
+            return model(movie, self.session)[:, first:stop].mean(1)
+
+        lsta, responses = [], []
+        for _, response, gradient in neuron_gradients(
+            model,
+            shown,
+            self.neurons,
+            data_key=self.session,
+            memory_mb=self.memory_mb,
+            answer=answer,
+        ):
+            if go_on is not None:
+                go_on()
+            lsta.append(gradient.transpose(0, 1).float().cpu().numpy())
+            responses.append(response.T.double().cpu().numpy())
+        return which, np.concatenate(lsta, axis=1), np.concatenate(responses, axis=1)
+
+
+def _one_after_the_other(
+    model: RetinaModel, asked: AtImages, images: torch.Tensor
+) -> Generator[list[OfImages], None, None]:
+    size = -(-len(images) // _STEPS)
+    for first in range(0, len(images), size):
+        yield [asked.gradients(model, images, slice(first, min(len(images), first + size)))]
+
+
 def _steps(
     model: RetinaModel,
-    session: str,
-    neurons: list[int],
+    asked: AtImages,
     screen: Screen,
     images: torch.Tensor,
     words: str,
-    frames: int,
-    window: tuple[int, int],
     seed: int,
     settings: dict[str, Any],
+    come: Generator[list[OfImages], None, None],
 ) -> VectorFieldSteps:
     start = time.perf_counter()
-    n, total = len(neurons), len(images)
-    lsta = np.full((total, n, *images.shape[1:]), np.nan, np.float32)
-    responses = np.full((total, n), np.nan)
-    on_device = images.to(model.device, model.dtype)
-    grey = torch.tensor(screen.grey)[None, :, None, None, None].to(on_device)
-    first, stop = window
-
-    def answer(shown: torch.Tensor) -> torch.Tensor:
-        before = grey.expand(len(shown), -1, model.lag, *shown.shape[2:])
-        movie = torch.cat([before, shown[:, :, None].expand(-1, -1, frames, -1, -1)], dim=2)
-        return model(movie, session)[:, first:stop].mean(1)
-
-    size = -(-total // _STEPS)
-    for done in range(0, total, size):
-        rows, at = slice(done, done + size), 0
-        for group, response, gradient in neuron_gradients(
-            model,
-            on_device[rows],
-            neurons,
-            data_key=session,
-            memory_mb=settings["memory_mb"],
-            answer=answer,
-        ):
-            columns = slice(at, at + len(group))
-            lsta[rows, columns] = gradient.transpose(0, 1).float().cpu().numpy()
-            responses[rows, columns] = response.T.double().cpu().numpy()
-            at += len(group)
-        yield VectorFieldStep(min(total, done + size), total, lsta, responses)
-    known = model.neurons(session)
+    total, done = len(images), 0
+    lsta = np.full((total, len(asked.neurons), *images.shape[1:]), np.nan, np.float32)
+    responses = np.full((total, len(asked.neurons)), np.nan)
+    with closing(come):
+        for found in come:
+            for rows, gradients, answers in found:
+                lsta[rows], responses[rows] = gradients, answers
+                done += len(answers)
+            yield VectorFieldStep(done, total, lsta, responses)
+    known = model.neurons(asked.session)
     return VectorField.of(
         lsta,
         responses,
@@ -265,11 +325,11 @@ def _steps(
         grey=screen.grey,
         contrast_scale=screen.contrast_scale,
         plane=settings["plane"],
-        neurons=tuple(neurons),
-        cell_types=tuple(known[neuron].cell_type for neuron in neurons),
-        data_key=session,
+        neurons=asked.neurons,
+        cell_types=tuple(known[neuron].cell_type for neuron in asked.neurons),
+        data_key=asked.session,
         described=words,
-        window=window,
+        window=asked.window,
         seed=seed,
         settings=settings,
         duration_s=time.perf_counter() - start,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 
 from openretina_widgets.errors import check_positive, real_number
+from openretina_widgets.insilico.stimulus_optimization.constants import OwnsConstants
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
     Limits,
     NormAndRange,
@@ -30,7 +30,7 @@ _TOO_FAR = 16.0  # then the CPU takes the slow way that always arrives
 
 
 @dataclass(frozen=True)
-class ContrastAndRange:
+class ContrastAndRange(OwnsConstants):
     """Hold the mean luminance, the RMS contrast and the range of each stimulus, all at once.
 
     The mean luminance of a channel is its mean over time and pixels; the RMS contrast is the
@@ -162,7 +162,7 @@ class ContrastAndRange:
         n = stimulus[0, 0].numel()
         x = stimulus.detach()
         x = x if x.dtype == torch.float64 else x.float()
-        fixed = _fixed(self, channels, n, x.device)
+        fixed = self._constant(_fixed, *self._wanted(channels, n), x.device)
         x = x.reshape(batch, *fixed.low.shape[1:3], n)
         mean = _kept_mean(x, fixed) if fixed.mean is None else fixed.mean
         below, above = fixed.low - mean, fixed.high - mean
@@ -170,7 +170,7 @@ class ContrastAndRange:
         projected = projected.reshape(stimulus.shape).to(stimulus.dtype)
         if self.min_max_values is None:
             return projected
-        bounds = _bounds(self.min_max_values, stimulus)  # in the stimulus' own rounding
+        bounds = _bounds(self, self.min_max_values, stimulus)  # in the stimulus' own rounding
         return torch.minimum(torch.maximum(projected, bounds[0]), bounds[1])
 
     def _limits(self, channels: int) -> tuple[Limits, ...]:
@@ -189,6 +189,21 @@ class ContrastAndRange:
                 f"norm: {self.norm} without mean_luminance is held by NormAndRange, not here"
             )
         return _for_channels(self.mean_luminance, channels, "mean_luminance")
+
+    def _wanted(
+        self, channels: int, n: int
+    ) -> tuple[tuple[Limits, ...], tuple[float, ...] | None, tuple[float, ...] | None, bool]:
+        """Return limits, means, sums of squares about them, and whether those are by channel."""
+        means = None if self.mean_luminance is None else self._means(channels)
+        squares: tuple[float, ...] | None = None
+        apart = isinstance(self.rms, tuple)
+        if self.norm is not None:
+            flat = n * sum(mean**2 for mean in self._means(channels))
+            squares = (max(self.norm**2 - flat, 0.0),)
+        elif self.rms is not None:
+            each = tuple(n * rms**2 for rms in _for_channels(self.rms, channels, "rms"))
+            squares = each if apart else (channels * each[0],)
+        return self._limits(channels), means, squares, apart
 
 
 class _Bounded(Protocol):
@@ -325,29 +340,25 @@ class _Fixed(NamedTuple):
     square: torch.Tensor | None
 
 
-@lru_cache(maxsize=32)  # no copy to a GPU in each step
-@torch.inference_mode(False)  # kept for calls that take gradients
-def _fixed(bounds: ContrastAndRange, channels: int, n: int, device: torch.device) -> _Fixed:
-    shape = (1, 1, channels, 1) if not isinstance(bounds.rms, tuple) else (1, channels, 1, 1)
+def _fixed(
+    limits: tuple[Limits, ...],
+    means: tuple[float, ...] | None,
+    squares: tuple[float, ...] | None,
+    apart: bool,
+    device: torch.device,
+) -> _Fixed:
+    """Return as tensors what `ContrastAndRange` wants, with a scale for each channel if `apart`."""
+    shape = (1, len(limits), 1, 1) if apart else (1, 1, len(limits), 1)
     low, high = (
         torch.tensor(
             [math.copysign(math.inf, sign) if v is None else v for v in values],
             dtype=torch.float64,
             device=device,
         ).view(shape)
-        for sign, values in zip((-1, 1), zip(*bounds._limits(channels), strict=True), strict=True)
+        for sign, values in zip((-1, 1), zip(*limits, strict=True), strict=True)
     )
-    mean, square, squares = None, None, None
-    if bounds.mean_luminance is not None:
-        mean = low.new_tensor(bounds._means(channels)).view(shape)
-    if bounds.norm is not None:
-        squares = [max(bounds.norm**2 - n * sum(m**2 for m in bounds._means(channels)), 0.0)]
-    elif isinstance(bounds.rms, tuple):
-        squares = [n * rms**2 for rms in _for_channels(bounds.rms, channels, "rms")]
-    elif bounds.rms is not None:
-        squares = [channels * n * float(bounds.rms) ** 2]  # type: ignore[arg-type]
-    if squares is not None:
-        square = low.new_tensor(squares).view(1, -1, 1, 1)
+    mean = None if means is None else low.new_tensor(means).view(shape)
+    square = None if squares is None else low.new_tensor(squares).view(1, -1, 1, 1)
     return _Fixed(low, high, mean, square)
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
 
 from openretina_widgets.errors import check_positive, unknown_name
-from openretina_widgets.insilico.stimulus_optimization.groups import Groups, checked_groups
-from openretina_widgets.insilico.stimulus_optimization.objective import (
-    Evaluation,
-    Window,
-    check_window,
+from openretina_widgets.insilico.stimulus_optimization.groups import (
+    Groups,
+    OneGroupEach,
+    checked_groups,
 )
+from openretina_widgets.insilico.stimulus_optimization.objective import Evaluation, Window
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings, seeded
@@ -109,44 +109,18 @@ def discriminative_steps(
 
 
 @dataclass(frozen=True)
-class GroupsObjective:
+class GroupsObjective(OneGroupEach):
     """One group an element: element b tells its own group from all others.
+
+    Attributes are those of `OneGroupEach`, and:
 
     Attributes
     ----------
-    groups, names
-        Neurons and name of each group.
-    targets
-        Place among the groups of each element of the batch.
-    frames
-        First response frame that counts and the frame after the last.
     temperature
         See `discriminative_steps`.
     """
 
-    model: RetinaModel
-    groups: tuple[tuple[int, ...], ...]
-    names: tuple[str, ...]
-    targets: tuple[int, ...]
-    data_key: str
-    frames: Window
     temperature: float
-    batched: bool = field(default=True, init=False)
-    replayable: ClassVar[bool] = True
-
-    @property
-    def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
-        """The neurons that each element is to drive."""
-        return tuple(self.groups[target] for target in self.targets)
-
-    @cached_property
-    @torch.inference_mode(False)
-    def _mean(self) -> torch.Tensor:
-        """``(neuron, group)``: what the response is multiplied by to give the groups' means."""
-        mean = torch.zeros(self.model.n_neurons(self.data_key), len(self.groups))
-        for group, neurons in enumerate(self.groups):
-            mean[list(neurons), group] = 1 / len(neurons)
-        return mean.to(device=self.model.device, dtype=self.model.dtype)
 
     @cached_property
     @torch.inference_mode(False)
@@ -155,33 +129,12 @@ class GroupsObjective:
 
     def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
         """Score a batch ``(batch, channel, time, height, width)``."""
-        means = self.model(stimulus, data_key=self.data_key) @ self._mean
+        means = self.model(stimulus, data_key=self.data_key) @ self._means
         start, stop = self.frames
         share = torch.log_softmax(means[:, start:stop].mean(dim=1) / self.temperature, dim=1)
         score = share.gather(1, self._own)[:, 0] + math.log(len(self.groups))
         own = self._own[:, None].expand(-1, means.shape[1], 1)
         return Evaluation(score, means.gather(2, own)[..., 0].detach())
-
-    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return the scores ``(batch,)``, to be maximised."""
-        return self.evaluate(stimulus).score
-
-    def keep(self, elements: Sequence[int]) -> GroupsObjective:
-        """Return the same objective for some elements of the batch."""
-        kept = tuple(self.targets[element] for element in elements)
-        return GroupsObjective(
-            self.model,
-            self.groups,
-            self.names,
-            kept,
-            self.data_key,
-            self.frames,
-            self.temperature,
-        )
-
-    def window(self, time_steps: int) -> Window:
-        """Return the response frames that count."""
-        return check_window(self.frames, time_steps - self.model.lag)
 
 
 def _checked_targets(

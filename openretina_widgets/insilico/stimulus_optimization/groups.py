@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -13,8 +13,8 @@ from torch import nn
 from openretina_widgets.insilico.stimulus_optimization.neurons import Direction, check_direction
 from openretina_widgets.insilico.stimulus_optimization.objective import (
     Evaluation,
+    OverWindow,
     Window,
-    check_window,
 )
 from openretina_widgets.insilico.stimulus_optimization.optimizer import Steps, drain
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
@@ -104,8 +104,8 @@ def _members(model: RetinaModel, session: str, name: str, group: Any) -> tuple[i
 
 
 @dataclass(frozen=True)
-class GroupMeanObjective:
-    """One group an element: element b maximises the mean response of its own group.
+class OneGroupEach(OverWindow):
+    """What objectives have in common of which each element looks at one group of its own.
 
     Attributes
     ----------
@@ -115,8 +115,6 @@ class GroupMeanObjective:
         Place among the groups of each element of the batch.
     frames
         First response frame that counts and the frame after the last.
-    sign
-        1 to increase the response, -1 to decrease it.
     """
 
     model: RetinaModel
@@ -125,42 +123,53 @@ class GroupMeanObjective:
     targets: tuple[int, ...]
     data_key: str
     frames: Window
-    sign: float = 1.0
     batched: bool = field(default=True, init=False)
     replayable: ClassVar[bool] = True
 
     @property
     def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
-        """The neurons that each element looks at."""
+        """The neurons that each element is to drive."""
         return tuple(self.groups[target] for target in self.targets)
 
     @cached_property
     @torch.inference_mode(False)  # kept for calls that take gradients
-    def _weights(self) -> torch.Tensor:
-        """``(element, neuron)``: what each neuron's response counts for."""
-        weights = torch.zeros(len(self.targets), self.model.n_neurons(self.data_key))
-        for element, target in enumerate(self.targets):
-            weights[element, list(self.groups[target])] = 1 / len(self.groups[target])
-        return weights.to(device=self.model.device, dtype=self.model.dtype)
+    def _means(self) -> torch.Tensor:
+        """``(neuron, group)``: what the response is multiplied by to give the groups' means."""
+        means = torch.zeros(self.model.n_neurons(self.data_key), len(self.groups))
+        for group, neurons in enumerate(self.groups):
+            means[list(neurons), group] = 1 / len(neurons)
+        return means.to(device=self.model.device, dtype=self.model.dtype)
 
-    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
-        """Score a batch ``(batch, channel, time, height, width)``."""
-        response = self.model(stimulus, data_key=self.data_key)
-        own = (response @ self._weights[:, :, None])[..., 0]
-        start, stop = self.frames
-        return Evaluation(self.sign * own[:, start:stop].mean(dim=1), own.detach())
-
-    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return the scores ``(batch,)``, to be maximised."""
-        return self.evaluate(stimulus).score
-
-    def keep(self, elements: Sequence[int]) -> GroupMeanObjective:
+    def keep(self, elements: Sequence[int]) -> Self:
         """Return the same objective for some elements of the batch."""
         return replace(self, targets=tuple(self.targets[element] for element in elements))
 
-    def window(self, time_steps: int) -> Window:
-        """Return the response frames that count."""
-        return check_window(self.frames, time_steps - self.model.lag)
+
+@dataclass(frozen=True)
+class GroupMeanObjective(OneGroupEach):
+    """One group an element: element b maximises the mean response of its own group.
+
+    Attributes are those of `OneGroupEach`, and:
+
+    Attributes
+    ----------
+    sign
+        1 to increase the response, -1 to decrease it.
+    """
+
+    sign: float = 1.0
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _own(self) -> torch.Tensor:
+        """``(element, neuron, 1)``: what each neuron's response counts for."""
+        return self._means.T[list(self.targets), :, None].contiguous()
+
+    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
+        """Score a batch ``(batch, channel, time, height, width)``."""
+        own = (self.model(stimulus, data_key=self.data_key) @ self._own)[..., 0]
+        start, stop = self.frames
+        return Evaluation(self.sign * own[:, start:stop].mean(dim=1), own.detach())
 
 
 def optimize_groups(

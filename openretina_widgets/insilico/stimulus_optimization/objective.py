@@ -268,13 +268,30 @@ class ResponseObjective:
         return torch.stack([_one_score(self.function(r), "function") for r in response])
 
 
-class OneNeuronEach:
-    """What objectives have in common of which each element looks at one neuron of its own."""
+class OverWindow:
+    """What objectives have in common that look at some frames of the response."""
 
     model: RetinaModel
-    neurons: tuple[int, ...]
     data_key: str
     frames: Window
+
+    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
+        """Score a batch ``(batch, channel, time, height, width)``."""
+        raise NotImplementedError
+
+    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
+        """Return the scores ``(batch,)``, to be maximised."""
+        return self.evaluate(stimulus).score
+
+    def window(self, time_steps: int) -> Window:
+        """Return the response frames that count."""
+        return check_window(self.frames, time_steps - self.model.lag)
+
+
+class OneNeuronEach(OverWindow):
+    """What objectives have in common of which each element looks at one neuron of its own."""
+
+    neurons: tuple[int, ...]
 
     @property
     def neurons_of_elements(self) -> tuple[tuple[int, ...], ...]:
@@ -289,18 +306,6 @@ class OneNeuronEach:
         """Return the response ``(batch, time)`` of the neurons, of that of all."""
         index = self._index[:, None, None].expand(-1, response.shape[1], 1)
         return response.gather(2, index)[..., 0]
-
-    def evaluate(self, stimulus: torch.Tensor) -> Evaluation:
-        """Score a batch ``(batch, channel, time, height, width)``."""
-        raise NotImplementedError
-
-    def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
-        """Return the scores ``(batch,)``, to be maximised."""
-        return self.evaluate(stimulus).score
-
-    def window(self, time_steps: int) -> Window:
-        """Return the response frames that count."""
-        return check_window(self.frames, time_steps - self.model.lag)
 
 
 @dataclass(frozen=True)

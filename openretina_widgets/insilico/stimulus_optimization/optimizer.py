@@ -512,7 +512,7 @@ class Run:
             ends.append(iteration if code == RUNNING else end)
         model = self.model if isinstance(self.model, RetinaModel) else None
         seeds = tuple(self.seeds[element] for element in elements) if self.seeds else ()
-        score, response, computed_in = self._plain(objective, best)
+        score, response, computed_in = self._scored_in_full(objective, best)
         result = OptimizationResult(
             stimulus=best.stimulus,
             score=score,
@@ -545,7 +545,7 @@ class Run:
         )
         return result if self.form is None else self.form.result(result)
 
-    def _plain(
+    def _scored_in_full(
         self, objective: Any, best: Best
     ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, Any]]:
         """Return score and response of the best stimuli, unshifted and in full float32.

@@ -118,13 +118,12 @@ class Decoder:
         if self.bounds.norm is not None:
             amplitude = self.bounds.norm / stimulus_norm(shape).clamp(min=tiny)
         if self.bounds.min_max_values is not None:
-            low, high = (one.flatten() for one in _bounds(self.bounds.min_max_values, shape))
+            low, high = _bounds(self.bounds, self.bounds.min_max_values, shape)
             above = shape.flatten(2).amax(dim=2).clamp(min=tiny)
             below = shape.flatten(2).amin(dim=2).clamp(max=-tiny)
-            room = torch.minimum(high / above, low / below).amin(dim=1)
+            room = torch.minimum(high.flatten() / above, low.flatten() / below).amin(dim=1)
             amplitude = room if self.bounds.norm is None else torch.minimum(amplitude, room)
             scaled = shape * amplitude.view(-1, 1, 1, 1, 1)
-            low, high = _bounds(self.bounds.min_max_values, shape)
             return scaled.clamp(min=low, max=high), amplitude  # of what rounding leaves beyond
         return shape * amplitude.view(-1, 1, 1, 1, 1), amplitude
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 import torch
 
 from openretina_widgets.errors import check_not_negative, real_number
+from openretina_widgets.insilico.stimulus_optimization.constants import OwnsConstants
 from openretina_widgets.insilico.stimulus_optimization.contrast import ContrastAndRange
 from openretina_widgets.insilico.stimulus_optimization.parametrization import cosines
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
@@ -31,7 +31,7 @@ class GradientFilter(Protocol):
 
 
 @dataclass(frozen=True)
-class GradientBlur:
+class GradientBlur(OwnsConstants):
     """Blur the gradient with a Gaussian in space, in time, or both.
 
     Its gain is ``exp(-(2 pi f sigma)² / 2)`` at each frequency f of the cosine transform, so
@@ -60,13 +60,13 @@ class GradientBlur:
         for axis, sigma in ((2, self.frames), (3, self.pixels), (4, self.pixels)):
             if sigma:
                 n = gradient.shape[axis]
-                blur = _blur(n, sigma, gradient.dtype, gradient.device)
+                blur = self._constant(_blur, n, sigma, gradient.dtype, gradient.device)
                 gradient = (gradient.movedim(axis, -1) @ blur).movedim(-1, axis)
         return gradient
 
 
 @dataclass(frozen=True)
-class GradientSpectrum:
+class GradientSpectrum(OwnsConstants):
     """Weight the spatial frequencies of each frame's gradient by ``1 / f ** exponent``.
 
     1 is the amplitude spectrum of natural images. The gain is 1 up to the lowest frequency that
@@ -90,8 +90,8 @@ class GradientSpectrum:
     def filtered(self, gradient: torch.Tensor) -> torch.Tensor:
         """Return the filtered gradient ``(batch, channel, time, height, width)``."""
         kind = (gradient.dtype, gradient.device)
-        rows, columns = (cosines(n, *kind) for n in gradient.shape[3:])
-        gain = _falling(*gradient.shape[3:], self.exponent, *kind)
+        rows, columns = (self._constant(cosines, n, *kind) for n in gradient.shape[3:])
+        gain = self._constant(_falling, *gradient.shape[3:], self.exponent, *kind)
         return rows.T @ (gain * (rows @ gradient @ columns.T)) @ columns
 
 
@@ -199,12 +199,10 @@ def _tangent(
 
 def _limits(bounds: Bounds, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if isinstance(bounds, ClipStimulus):
-        return _bounds([(bounds.low, bounds.high)] * x.shape[1], x)
-    return _bounds(bounds.min_max_values or [(None, None)] * x.shape[1], x)
+        return _bounds(bounds, [(bounds.low, bounds.high)] * x.shape[1], x)
+    return _bounds(bounds, bounds.min_max_values or [(None, None)] * x.shape[1], x)
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)  # kept for runs that take gradients
 def _blur(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     rows = cosines(n, torch.float64, torch.device("cpu"))
     frequency = torch.arange(n, dtype=torch.float64) / (2 * n)  # cycles a pixel or frame
@@ -212,8 +210,6 @@ def _blur(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> tor
     return (rows.T * gain @ rows).to(dtype=dtype, device=device)
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)
 def _falling(
     height: int, width: int, exponent: float, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:

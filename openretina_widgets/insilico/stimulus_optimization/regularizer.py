@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import torch
 
 from openretina_widgets.errors import check_not_negative, check_positive, real_number
+from openretina_widgets.insilico.stimulus_optimization.constants import OwnsConstants
 
 Limits = tuple[float | None, float | None]
 
@@ -99,7 +99,7 @@ class L2Regularizer:
 
 
 @dataclass(frozen=True)
-class RangeRegularizer:
+class RangeRegularizer(OwnsConstants):
     """Penalise values outside a range, and a norm above a bound.
 
     Parameters
@@ -124,7 +124,7 @@ class RangeRegularizer:
 
     def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the penalty ``(batch,)``."""
-        low, high = _bounds(self.min_max_values, stimulus)
+        low, high = _bounds(self, self.min_max_values, stimulus)
         outside = (low - stimulus).clamp(min=0) + (stimulus - high).clamp(min=0)
         penalty = outside.flatten(1).sum(dim=1)
         if self.max_norm is not None:
@@ -133,7 +133,7 @@ class RangeRegularizer:
 
 
 @dataclass(frozen=True)
-class ClipStimulus:
+class ClipStimulus(OwnsConstants):
     """Clip all values to a range.
 
     Parameters
@@ -158,7 +158,7 @@ class ClipStimulus:
 
 
 @dataclass(frozen=True)
-class NormAndRange:
+class NormAndRange(OwnsConstants):
     """Bring each stimulus to an L2 norm and each channel into its range, both at once.
 
     Scaling and then clipping loses norm. Here the scale is chosen such that the stimulus has the
@@ -190,7 +190,7 @@ class NormAndRange:
     def check(self, stimulus: torch.Tensor) -> None:
         """Refuse limits of other channels, a norm out of reach, and zeros, which have no scale."""
         if self.min_max_values is not None:
-            _bounds(self.min_max_values, stimulus)
+            _bounds(self, self.min_max_values, stimulus)
             self._check_reach(tuple(stimulus.shape[1:]))
         if self.norm is None or not self.exact:
             return
@@ -229,7 +229,7 @@ class NormAndRange:
         if self.min_max_values is None:
             low = high = None
         else:
-            low, high = _bounds(self.min_max_values, stimulus)
+            low, high = _bounds(self, self.min_max_values, stimulus)
         if self.norm is None:
             return stimulus if low is None else stimulus.clamp(min=low, max=high)
         kernel = None if low is None else _kernel_for(stimulus)
@@ -298,7 +298,7 @@ class NormAndRange:
 
 
 @dataclass(frozen=True)
-class TemporalLowPass:
+class TemporalLowPass(OwnsConstants):
     """Smooth over time with a Gaussian, without dimming the first and last frames.
 
     Near the ends the weights are those of the frames that exist, so a constant stays constant.
@@ -318,12 +318,13 @@ class TemporalLowPass:
 
     def process(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the smoothed stimulus."""
-        smooth = _smoothing(stimulus.shape[2], self.sigma, stimulus.dtype, stimulus.device)
+        kind = (self.sigma, stimulus.dtype, stimulus.device)
+        smooth = self._constant(_smoothing, stimulus.shape[2], *kind)
         return torch.einsum("st,bcthw->bcshw", smooth, stimulus)
 
 
 @dataclass(frozen=True)
-class SpatialBlur:
+class SpatialBlur(OwnsConstants):
     """Blur each frame with a Gaussian, without dimming its border.
 
     Parameters
@@ -341,8 +342,8 @@ class SpatialBlur:
 
     def process(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the blurred stimulus."""
-        rows = _smoothing(stimulus.shape[3], self.sigma, stimulus.dtype, stimulus.device)
-        columns = _smoothing(stimulus.shape[4], self.sigma, stimulus.dtype, stimulus.device)
+        kind = (self.sigma, stimulus.dtype, stimulus.device)
+        rows, columns = (self._constant(_smoothing, n, *kind) for n in stimulus.shape[3:])
         return rows @ stimulus @ columns.T
 
 
@@ -451,18 +452,16 @@ def _pair(limits: Any) -> Limits:
 
 
 def _bounds(
-    limits: Sequence[Limits] | None, stimulus: torch.Tensor
+    owner: OwnsConstants, limits: Sequence[Limits] | None, stimulus: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     checked = tuple(limits or ())
     if len(checked) != stimulus.shape[1]:
         raise ValueError(
             f"min_max_values: expected limits for {stimulus.shape[1]} channels, got {len(checked)}"
         )
-    return _bound_tensors(checked, stimulus.dtype, stimulus.device)
+    return owner._constant(_bound_tensors, checked, stimulus.dtype, stimulus.device)
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)  # kept for calls that take gradients
 def _bound_tensors(
     limits: tuple[Limits, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -475,8 +474,6 @@ def _bound_tensors(
     )
 
 
-@lru_cache(maxsize=32)
-@torch.inference_mode(False)  # kept for calls that take gradients
 def _smoothing(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Return the (n, n) matrix of Gaussian weights whose rows sum to one."""
     position = torch.arange(n, dtype=torch.float64)

@@ -187,16 +187,16 @@ def spatial_axis(name: str, values: Sequence[float] | np.ndarray) -> Axis:
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as JSON holds them."""
-    return {name: _plain(value) for name, value in settings.items()}
+    return {name: _as_json(value) for name, value in settings.items()}
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Mapping):
         return plain(value)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return repr(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Generator, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,7 +71,8 @@ def response_gradient(
     """Return the responses, and their gradients, on a grid of green and UV contrasts.
 
     Settings, errors and result are those of `response_gradient_steps`: ``neurons``,
-    ``data_key``, ``green``, ``uv``, ``window``, ``equalize``, ``align`` and ``memory_mb``.
+    ``data_key``, ``green``, ``uv``, ``window``, ``equalize``, ``align``, ``memory_mb`` and
+    ``client``.
 
     Examples
     --------
@@ -105,6 +106,7 @@ def response_gradient_steps(
     equalize: bool = False,
     align: bool = False,
     memory_mb: float = MEMORY_MB,
+    client: Any = None,
 ) -> GradientSteps:
     """Check the arguments, and return the generator of the run's steps.
 
@@ -139,7 +141,10 @@ def response_gradient_steps(
         colour-opponent neuron: contrasts of one sign then mean light of one polarity. The notes of
         the result tell whose was turned.
     memory_mb
-        Bounds what a batch needs (MiB), measured on the first one.
+        Bounds what a batch needs (MiB), measured on the first one, on a cluster on each worker.
+    client
+        A ``distributed.Client``: its workers compute, movies are shared out. A step may have none
+        then: there are some each second, so that the run can be ended while it waits.
 
     Returns
     -------
@@ -179,7 +184,29 @@ def response_gradient_steps(
     shown = replace(shown, window=_checked_window(shown.window, frames))
     if equalize or align:
         shown = _matched(shown, screen, chosen, equalize=equalize, align=align)
-    return _steps(face, session, chosen, screen, shown, grid, memory_mb, equalize, align)
+    asked = OnGrid(
+        shown.movies,
+        _points(*grid),
+        tuple(chosen),
+        session,
+        tuple(screen.grey),
+        shown.window,
+        memory_mb,
+    )
+    if client is None:
+        come = _one_after_the_other(face, asked)
+    else:
+        from openretina_widgets.insilico.cluster.gradients import shared_on_grid
+
+        come = shared_on_grid(client, face, asked)
+    settings = {
+        "flash": shown.flash,
+        "equalize": equalize,
+        "align": align,
+        "memory_mb": memory_mb,
+        "device": str(face.device),
+    }
+    return _steps(face, asked, shown, grid, settings, come)
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,54 +356,124 @@ def _matched(
     return replace(shown, movies=movies, notes=tuple(notes))
 
 
+def _points(green: Axis, uv: Axis) -> np.ndarray:
+    """Return ``(point, 2)``: grey, and every point of the grid."""
+    points = np.stack(np.meshgrid(green.values, uv.values, indexing="ij"), axis=-1)
+    return np.concatenate([np.zeros((1, 2)), points.reshape(-1, 2)])
+
+
+OfPairs = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+"""Which pairs, ``(pair, neuron, 3)``: responses and their derivatives, and what is to be noted."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnGrid:
+    """What is asked: every movie at every point of a grid of contrasts, a pair of both each.
+
+    Attributes
+    ----------
+    movies
+        ``(movie, channel, time, height, width)``, at contrast 1.
+    points
+        ``(point, 2)``, contrasts.
+    neurons, session
+        Whose responses.
+    grey
+        Of each channel.
+    window
+        Response frames that are averaged.
+    memory_mb
+        Bounds what a batch needs (MiB).
+    """
+
+    movies: torch.Tensor
+    points: np.ndarray
+    neurons: tuple[int, ...]
+    session: str
+    grey: tuple[float, ...]
+    window: tuple[int, int]
+    memory_mb: float
+
+    @property
+    def total(self) -> int:
+        """Number of pairs."""
+        return len(self.points) * len(self.movies)
+
+    def on(self, model: RetinaModel, most: int | None = None) -> Pairs:
+        """Return what computes pairs by a model, at most so many at once."""
+        return Pairs(self, model, most)
+
+
+class Pairs:
+    """Computes pairs of a point and a movie, as many at once as the memory holds."""
+
+    def __init__(self, asked: OnGrid, model: RetinaModel, most: int | None) -> None:
+        self._asked, self._model, self._most = asked, model, most
+        grey = torch.tensor(asked.grey)[:, None, None, None].to(model.device, model.dtype)
+        self._apart = asked.movies.to(model.device, model.dtype) - grey
+        self._answer = _Answer(model, asked.session, asked.window, grey)
+        self._size: int | None = None  # known after the first
+
+    def __call__(self, which: slice) -> Generator[OfPairs, None, None]:
+        """Yield what some pairs give, batch by batch; the model is held frozen meanwhile."""
+        asked, model, done = self._asked, self._model, which.start
+        with frozen(model), full_float32(model.device):
+            while done < which.stop:
+                pairs = np.arange(done, min(which.stop, done + (self._size or 1)))
+                point, movie = np.divmod(pairs, len(asked.movies))
+                contrasts = torch.tensor(asked.points[point]).to(self._apart)
+                kept = KeptBytes()
+                with (
+                    kept if self._size is None else nullcontext(),
+                    memory_in_words(len(pairs), model.device),
+                ):
+                    values = self._answer(
+                        self._apart[torch.as_tensor(movie)], contrasts, list(asked.neurons)
+                    )
+                if self._size is None:
+                    one = self._apart[0]
+                    each = max(1, kept.total + 3 * one.numel() * one.element_size())
+                    size = int(asked.memory_mb * 2**20 / each)
+                    self._size = max(1, size if self._most is None else min(size, self._most))
+                done += len(pairs)
+                yield pairs, values, self._answer.notes
+
+
+def _one_after_the_other(model: RetinaModel, asked: OnGrid) -> Generator[list[OfPairs], None, None]:
+    with closing(asked.on(model, -(-asked.total // _STEPS))(slice(0, asked.total))) as batches:
+        for one in batches:
+            yield [one]
+
+
 def _steps(
     model: RetinaModel,
-    session: str,
-    neurons: list[int],
-    screen: Screen,
+    asked: OnGrid,
     shown: _Shown,
     grid: tuple[Axis, Axis],
-    memory_mb: float,
-    equalize: bool,
-    align: bool,
+    settings: dict[str, Any],
+    come: Generator[list[OfPairs], None, None],
 ) -> GradientSteps:
     start = time.perf_counter()
-    shape = (len(grid[0]), len(grid[1]))
-    n_points, n_movies, n = shape[0] * shape[1] + 1, len(shown.movies), len(neurons)
-    points = np.stack(np.meshgrid(grid[0].values, grid[1].values, indexing="ij"), axis=-1)
-    points = np.concatenate([np.zeros((1, 2)), points.reshape(-1, 2)])  # grey first
-    found = np.full((n_points, n, 3), np.nan)
-    grey = torch.tensor(screen.grey)[:, None, None, None].to(model.device, model.dtype)
-    apart = shown.movies.to(model.device, model.dtype) - grey
-    answer = _Answer(model, session, shown.window, grey)
-    total, done, size = n_points * n_movies, 0, 1
-    with frozen(model), full_float32(model.device):
-        while done < total:
-            pairs = np.arange(done, min(total, done + size))
-            point, movie = pairs // n_movies, pairs % n_movies
-            contrasts = torch.tensor(points[point]).to(apart)
-            kept = KeptBytes()
-            with (
-                kept if done == 0 else nullcontext(),
-                memory_in_words(len(pairs), model.device),
-            ):
-                values = answer(apart[torch.as_tensor(movie)], contrasts, neurons)
-            if done == 0:
-                each = max(1, kept.total + 3 * apart[0].numel() * apart.element_size())
-                size = int(memory_mb * 2**20 / each)
-                size = max(1, min(size, -(-total // _STEPS)))
-            row, column = np.nonzero(movie[:, None] == shown.of_neuron)
-            found[point[row], column] = values[row, column]
-            done += len(pairs)
+    shape, n = (len(grid[0]), len(grid[1])), len(asked.neurons)
+    found = np.full((len(asked.points), n, 3), np.nan)
+    done, notes = 0, shown.notes
+    with closing(come):
+        for several in come:
+            for pairs, values, noted in several:
+                point, movie = np.divmod(pairs, len(asked.movies))
+                row, column = np.nonzero(movie[:, None] == shown.of_neuron)
+                found[point[row], column] = values[row, column]
+                notes = tuple(dict.fromkeys((*notes, *noted)))
+                done += len(pairs)
             yield GradientStep(
                 done,
-                total,
-                tuple(neurons),
+                asked.total,
+                asked.neurons,
                 found[1:, :, 0].reshape(*shape, n),
                 found[1:, :, 1:].reshape(*shape, n, 2),
                 found[0, :, 0],
             )
-    known = model.neurons(session)
+    known = model.neurons(asked.session)
     return ResponseGradient(
         green=grid[0].values,
         uv=grid[1].values,
@@ -386,20 +483,14 @@ def _steps(
         grey_gradient=found[0, :, 1:],
         movies=shown.movies.numpy(),
         movie_of=shown.of_neuron,
-        grey=tuple(screen.grey),
+        grey=asked.grey,
         stimulus=shown.words,
-        window=shown.window,
-        neurons=tuple(neurons),
-        cell_types=tuple(known[neuron].cell_type for neuron in neurons),
-        data_key=session,
-        notes=shown.notes + answer.notes,
-        settings={
-            "flash": shown.flash,
-            "equalize": equalize,
-            "align": align,
-            "memory_mb": memory_mb,
-            "device": str(model.device),
-        },
+        window=asked.window,
+        neurons=asked.neurons,
+        cell_types=tuple(known[neuron].cell_type for neuron in asked.neurons),
+        data_key=asked.session,
+        notes=notes,
+        settings=settings,
         duration_s=time.perf_counter() - start,
         versions=versions(),
         **of_model(model),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -29,6 +30,7 @@ def sweep_sessions(
     controls: Sequence[str] | str = (),
     memory_mb: float | None = None,
     batch: int | None = None,
+    client: Any = None,
 ) -> dict[str, TuningCurves]:
     """Show every condition of an experiment to several sessions; the curves are those of `sweep`.
 
@@ -44,7 +46,7 @@ def sweep_sessions(
         Sessions, all of the model for None.
     neurons
         Neurons by session; all of a session that is not named.
-    repeats, noise, spikes_per_unit, seed, controls, memory_mb, batch
+    repeats, noise, spikes_per_unit, seed, controls, memory_mb, batch, client
         As in `sweep_steps`.
 
     Returns
@@ -89,8 +91,13 @@ def sweep_sessions(
         recordings[session], room = prepared(
             face, experiment, neurons=chosen.get(session), data_key=session, **settings
         )
+    run = partial(recorded, room=room)
+    if client is not None:
+        from openretina_widgets.insilico.cluster.sweeping import shared_out
+
+        run = partial(shared_out, client, memory_mb=memory_mb, batch=batch)
     each = list(recordings.values())
     for together in [[one] for one in each] if experiment.centred else [each]:
-        for _ in recorded(together, room):
+        for _ in run(together):
             pass
     return {session: recording.curves() for session, recording in recordings.items()}

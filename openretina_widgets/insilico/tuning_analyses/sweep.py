@@ -80,6 +80,10 @@ class Showing:
     control: str
 
 
+Responses = Sequence[np.ndarray] | np.ndarray  # (frame, neuron) of a session, to each movie
+Recorded = Generator[tuple[int, int, list[Showing], Sequence[Responses]], None, None]
+
+
 def sweep(model: RetinaModel | nn.Module, experiment: Experiment, **settings: Any) -> TuningCurves:
     """Show every condition of an experiment, and return the responses of all neurons.
 
@@ -192,8 +196,8 @@ def sweep_steps(
     if client is not None:
         from openretina_widgets.insilico.cluster.sweeping import shared_out
 
-        return shared_out(client, recording, memory_mb=memory_mb, batch=batch)
-    return _steps(recording, room)
+        return _steps(recording, shared_out(client, [recording], memory_mb=memory_mb, batch=batch))
+    return _steps(recording, recorded([recording], room))
 
 
 def prepared(
@@ -277,21 +281,20 @@ def _check_room(experiment: Experiment, neurons: int, frames: int, repeats: int)
         )
 
 
-def _steps(recording: Recording, room: Room) -> SweepSteps:
-    with closing(recorded([recording], room)) as batches:
+def _steps(recording: Recording, batches: Recorded) -> SweepSteps:
+    with closing(batches):
         for done, total, batch, (responses,) in batches:
-            yield step_of(recording, done, total, batch, responses)
+            yield _step(recording, done, total, batch, responses)
     return recording.curves()
 
 
-def step_of(
+def _step(
     recording: Recording,
     done: int,
     total: int,
     batch: Sequence[Showing],
-    responses: Sequence[np.ndarray] | np.ndarray,
+    responses: Responses,
 ) -> SweepStep:
-    """Return the step of a batch that has been recorded."""
     plainly = [k for k, one in enumerate(batch) if not one.control]
     return SweepStep(
         done,
@@ -310,9 +313,7 @@ def record(recording: Recording, showing: Showing, response: np.ndarray) -> None
     recording.take(showing.index, showing.stimulus, columns, showing.control, response)
 
 
-def recorded(
-    recordings: Sequence[Recording], room: Room
-) -> Generator[tuple[int, int, list[Showing], list[np.ndarray]], None, None]:
+def recorded(recordings: Sequence[Recording], room: Room) -> Recorded:
     """Show an experiment, and yield how far it is, a finished batch and each one's responses.
 
     The recordings are of sessions of one model that see the same movies.

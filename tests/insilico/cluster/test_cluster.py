@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,6 +137,47 @@ def test_a_killed_workers_fields_are_computed_again(client, model, method):
     np.testing.assert_allclose(fields.fields, expected.fields, atol=1e-5)
     np.testing.assert_allclose(fields.responses, expected.responses, rtol=1e-5)
     assert fields.reasons == expected.reasons
+
+
+class Late(LinearNeurons):
+    """Notes each of its answers; the first waits until it is told to go on."""
+
+    folder: Path | None = None
+
+    def forward(self, stimulus):
+        if self.folder is not None:
+            name = self.folder / uuid.uuid4().hex
+            try:
+                (self.folder / "first").touch(exist_ok=False)
+            except FileExistsError:
+                name.touch()
+            else:
+                wait_until((self.folder / "go on").exists, timeout=60)
+        return super().forward(stimulus)
+
+
+def test_workers_do_not_run_far_ahead_of_a_piece_that_is_late(client, tmp_path):
+    module = Late(random_filters(3))
+    model = RetinaModel(module, input_shape=INPUT_SHAPE)
+    settings = {"method": "sta", "frames": 100 * 20, "chunk": 20}
+    expected = receptive_fields(model, **settings)
+    module.folder = tmp_path
+    steps = receptive_field_steps(model, client=client, **settings)
+    since, answered = time.monotonic(), []
+    while time.monotonic() - since < 3:  # seconds without another answer
+        step = next(steps)
+        assert step.done < step.total
+        if (now := sorted(tmp_path.iterdir())) != answered:
+            since, answered = time.monotonic(), now
+    assert 4 < len(answered) <= 2 * 2 * 4 + 4, "parts a thread, times apart, times threads"
+    (tmp_path / "go on").touch()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            fields = end.value
+            break
+    np.testing.assert_allclose(fields.fields, expected.fields, atol=1e-5)
 
 
 # Cancel ------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ def test_own_best_stimuli_are_scaled_around_grey(synthetic: RetinaModel) -> None
         response_gradient(synthetic, best, neurons=[9])
 
 
-class _Once(torch.autograd.Function):
+class Once(torch.autograd.Function):
     """A square that can be differentiated once."""
 
     @staticmethod
@@ -197,7 +197,7 @@ class _Once(torch.autograd.Function):
 def test_a_model_without_second_derivative_gives_the_same(synthetic: RetinaModel) -> None:
     movie = random_movie()
     twice = response_gradient(linear(torch.square), movie, green=COARSE, uv=COARSE)
-    once = response_gradient(linear(_Once.apply), movie, green=COARSE, uv=COARSE)
+    once = response_gradient(linear(Once.apply), movie, green=COARSE, uv=COARSE)
     assert np.abs(twice.gradients).max() > 1
     assert once.gradients == pytest.approx(twice.gradients, rel=1e-4, abs=1e-4)
     assert "no second derivative" in once.notes[0]
