@@ -71,7 +71,8 @@ class HistoryBar(ipw.HBox):
         if self.slider.disabled and self._newest:
             self.slider.disabled = False
         now = time.monotonic()
-        behind = self._newest - self.slider.value >= _BEHIND * self.slider.max
+        value = self.slider.value
+        behind = not value or self._newest - value >= _BEHIND * self.slider.max  # none is before 0
         if self.live and (rests or behind or now - self._moved_at >= _MOVE_EVERY):
             self._moved_at = now
             self._put(self._newest)
