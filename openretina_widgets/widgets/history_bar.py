@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as ipw
 
 from openretina_widgets.widgets.composition import button
 from openretina_widgets.widgets.transport import MainLoop
 
+# While the handle follows it moves when it is this much of the slider behind, or after this many
+# seconds: each move is a message, and nobody sees it go by less.
+_BEHIND = 0.01
+_MOVE_EVERY = 3.0
+
 
 class HistoryBar(ipw.HBox):
     """Look back in a run; at its end the slider follows the run.
+
+    While it follows, its handle may be a hundredth of the slider or a few seconds behind; it is
+    exact as soon as the run rests or somebody moves it.
 
     Attributes
     ----------
@@ -22,6 +33,7 @@ class HistoryBar(ipw.HBox):
     def __init__(self, moved: Callable[[int], None]) -> None:
         self._moved, self._moving, self._main_loop = moved, False, MainLoop()
         self.live, self._newest = True, 0
+        self._moved_at = -math.inf
         self.slider = ipw.IntSlider(
             description="Iteration",
             tooltip="Drag to look at an earlier stimulus of the run (arrow keys: one iteration)",
@@ -48,17 +60,21 @@ class HistoryBar(ipw.HBox):
 
     def prepare(self, last: int) -> None:
         """Begin anew, for a run of at most so many iterations."""
-        self.live, self._newest = True, 0
+        self.live, self._newest, self._moved_at = True, 0, -math.inf
         self._put(0, last)
         self.slider.disabled = self.latest.disabled = True
         self.say("")
 
-    def grow(self, iteration: int) -> None:
-        """The run has come so far."""
+    def grow(self, iteration: int, *, rests: bool = False) -> None:
+        """The run has come so far; `rests` says that it goes no further for now."""
         self._newest = max(self._newest, iteration)
         if self.slider.disabled and self._newest:
             self.slider.disabled = False
-        if self.live:
+        now = time.monotonic()
+        value = self.slider.value
+        behind = not value or self._newest - value >= _BEHIND * self.slider.max  # none is before 0
+        if self.live and (rests or behind or now - self._moved_at >= _MOVE_EVERY):
+            self._moved_at = now
             self._put(self._newest)
 
     def end(self, last: int, shown: int) -> None:
@@ -74,7 +90,7 @@ class HistoryBar(ipw.HBox):
 
     def to_newest(self) -> None:
         """Show the newest, and follow the run if it goes on."""
-        self._put(self._newest)
+        self.live = True
         self._look()
 
     def _put(self, value: int, last: int | None = None) -> None:
@@ -89,14 +105,16 @@ class HistoryBar(ipw.HBox):
         finally:
             self._moving = False
 
-    def _changed(self, _: object) -> None:
+    def _changed(self, change: Any) -> None:
         if not self._moving:
-            self.live = self.slider.value >= self._newest  # at once, or a picture moves it on
+            # At once, or a picture moves it on. The handle may be behind while it follows: whoever
+            # presses the right arrow then wants no earlier stimulus.
+            onwards = self.live and change["new"] == change["old"] + 1
+            self.live = onwards or self.slider.value >= self._newest
             self._main_loop.call(self._look)
 
     def _look(self) -> None:
-        self.live = self.slider.value >= self._newest
-        if self.slider.value > self._newest:
+        if self.live:
             self._put(self._newest)
         self.latest.disabled = self.live
         self._moved(self.slider.value)

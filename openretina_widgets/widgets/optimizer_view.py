@@ -56,6 +56,7 @@ class OptimizerView(Composition):
         self._newest: Picture | None = None
         self._traces: np.ndarray | None = None
         self._lag, self._seeds, self._filling = model.lag, 1, False
+        self._rests = False  # whether the run goes no further than the newest picture for now
         self.by_hand = False  # whether the experiment that is shown was chosen in the page
         colours = [channel_colour(name) for name in model.channels]
         player = partial(
@@ -131,6 +132,7 @@ class OptimizerView(Composition):
     ) -> None:
         """Fix sizes and axes for a run, so that nothing moves when its pictures arrive."""
         self._history, self._result, self._newest, self._traces = history, None, None, None
+        self._rests = False
         self._lag, self._seeds = self._model.lag if lag is None else lag, seeds
         self.by_hand = False
         self._fill(labels, 0)
@@ -152,23 +154,34 @@ class OptimizerView(Composition):
             start, stop = (np.array(window) + self._lag - 0.5) / self._model.frame_rate
             self.response.shade(start, min(stop, duration))
 
-    def show(self, picture: Picture, *, whole: bool) -> None:
-        """Draw a picture of a run that goes on: the movie alone, or the `whole`.
+    def show(self, picture: Picture, *, whole: bool, rests: bool = False) -> None:
+        """Draw a picture of a run: the movie alone, or the `whole`; `rests` says that it pauses.
 
         The movie goes last: the browser paints it when it comes, and with it what came before.
-        While somebody looks at an earlier stimulus, the score alone goes on.
+        While somebody looks at an earlier stimulus, the score alone goes on. What is shown is
+        pointed out in the score and in words once it stays: of the newest picture of a run that
+        goes on, the end of the curve and the figures of the run tell the same.
         """
-        self._newest = picture
+        self._newest, self._rests = picture, rests
         if whole:
-            alone = picture.score_trace[:, None]
-            self._traces = alone if picture.traces is None else picture.traces
+            self._take_traces(picture)
             self._draw_score(picture)
-            self.history.grow(picture.iteration)
+            self.history.grow(picture.iteration, rests=rests)
         if not self.history.live:
             return
         if whole:
-            self._draw_rest(picture, "newest")
+            if rests:
+                self._point_out(picture, "newest")
+            else:
+                self.score.mark(None)
+                self.history.say("following the newest")
+            self._draw_rest(picture)
         self.player.show(picture.movie)
+
+    def settle(self) -> None:
+        """Make what is shown exact: the run has ended without a result."""
+        if self._newest is not None and self._result is None:
+            self.show(self._newest, whole=True, rests=True)
 
     def finish(self, result: OptimizationResult, labels: Sequence[str] = ("",)) -> None:
         """Draw what stays: the best stimulus of the experiment that is shown."""
@@ -196,7 +209,8 @@ class OptimizerView(Composition):
 
     def _draw_best(self, picture: Picture, iteration: int) -> None:
         self.player.stimulus = picture.movie
-        self._draw_rest(picture, "best", iteration)
+        self._point_out(picture, "best", iteration)
+        self._draw_rest(picture)
 
     def _look(self, iteration: int) -> None:
         """The slider was moved."""
@@ -210,13 +224,14 @@ class OptimizerView(Composition):
             self._draw_best(picture_of_result(result, self.element), iteration)
             return
         if self.history.live and self._newest is not None and result is None:
-            self.show(self._newest, whole=True)
+            self.show(self._newest, whole=True, rests=self._rests)
             return
         if self._history is None:
             return
         picture = picture_of_history(self._history, self.element, iteration, self._traces)
         if picture is not None:
-            self._draw_rest(picture, "" if picture.iteration == iteration else "nearest kept")
+            self._point_out(picture, "" if picture.iteration == iteration else "nearest kept")
+            self._draw_rest(picture)
             self.player.show(picture.movie)
 
     def _other(self, _: object) -> None:
@@ -239,25 +254,37 @@ class OptimizerView(Composition):
         finally:
             self._filling = False
 
+    def _take_traces(self, picture: Picture) -> None:
+        """Take the score traces of all experiments, as far as the picture has them."""
+        if picture.traces is not None:
+            self._traces = picture.traces
+        elif self._traces is None or self._traces.shape[1] == 1:
+            self._traces = picture.score_trace[:, None]
+
     def _draw_score(self, picture: Picture) -> None:
         trace = picture.score_trace
         if not len(trace):
             return
         others: np.ndarray = np.empty((0, len(trace)))
         traces = self._traces
-        if traces is not None and traces.shape[1] > 1 and len(traces) >= len(trace):
+        if traces is not None and traces.shape[1] > 1:
+            newer = max(0, len(trace) - len(traces))  # these come with every few pictures alone
+            traces = np.pad(traces, ((0, newer), (0, 0)), constant_values=np.nan)
             others = np.delete(traces, self.element, axis=1).T
             trace = np.append(trace, np.full(len(traces) - len(trace), np.nan))
             if self._result is not None:
                 self.score.limits(0, max(1, len(trace) - 1))
         self.score.draw(np.arange(len(trace)), trace, others=others)
 
-    def _draw_rest(self, picture: Picture, which: str, iteration: int | None = None) -> None:
-        """Draw the other curves and the spatial component, and say what is shown."""
+    def _point_out(self, picture: Picture, which: str, iteration: int | None = None) -> None:
+        """Say what is shown, and put the cursor of the score there."""
         at = picture.iteration if iteration is None else iteration
         self.score.mark(at)
         score = "–" if math.isnan(picture.score) else f"{picture.score:.4g}".replace("-", "−")
         self.history.say(f"{at}, score {score}" + (f" · {which}" if which else ""))
+
+    def _draw_rest(self, picture: Picture) -> None:
+        """Draw the other curves and the spatial component."""
         rate = self._model.frame_rate
         if picture.response is not None:
             frames = np.arange(len(picture.response)) + self._lag

@@ -324,13 +324,19 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
 
     def _show(self, picture: Picture) -> None:
         job = self.job
-        whole = picture.components is not None or (job is not None and job.state == "paused")
+        rests = job is not None and job.state == "paused"
+        whole = picture.components is not None or rests
         if whole and job is not None:
             self._show_going(
                 progress=max(0, job.iteration - 1) / self._last_iteration,
                 figures=self._figures(picture.iteration, picture.score),
             )
-        self._view.show(picture, whole=whole)
+        self._view.show(picture, whole=whole, rests=rests)
+
+    def _ended(self, job: Job[Picture, OptimizationResult]) -> None:
+        super()._ended(job)
+        if self._shown_run.result is None:
+            self._view.settle()
 
     def _ended_without(self, job: Job[Picture, OptimizationResult]) -> None:
         self._status.tell("idle", "Stopped before the first iteration. " + _HINT)

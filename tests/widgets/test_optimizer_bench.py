@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import html
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from openretina_widgets import RetinaLab, RetinaModel, StimulusOptimizer
+from openretina_widgets.errors import ObjectiveFailed
 from openretina_widgets.export import to_image
 from openretina_widgets.insilico.stimulus_optimization import (
     GaborSinusoid,
@@ -104,16 +106,16 @@ async def test_the_run_goes_on_while_somebody_looks_back(small_model: RetinaMode
     optimizer = StimulusOptimizer(small_model, max_iterations=10**6, patience=None)
     optimizer.player._window.hear({"event": "open", "view": "a", "version": 0})
     job, view, bar = optimizer.start(), optimizer._view, optimizer._view.history
-    await _until(lambda: bar.newest > 5)
+    await _until(lambda: bar.slider.value > 5)
     assert bar.live
     bar.slider.value = 2
-    await _until(lambda: ">2, score" in bar.said.value or ">1, score" in bar.said.value)
+    await _until(lambda: re.search(">[0-2], score", bar.said.value) is not None)  # of those kept
     assert not bar.live
     shown, at = view.player.stimulus, bar.newest
     await _until(lambda: bar.newest > at)
     assert view.player.stimulus is shown, "it stays while the run goes on"
     assert bar.slider.value == 2
-    assert len(view.score._lines[0].x) > at
+    assert view.score._lines[0].x[-1] > at
     bar.latest.click()
     await _until(lambda: "newest" in bar.said.value)
     assert bar.live
@@ -121,6 +123,76 @@ async def test_the_run_goes_on_while_somebody_looks_back(small_model: RetinaMode
     await _until(lambda: bar.slider.value > at)
     job.cancel()
     await job
+    optimizer.close()
+
+
+async def test_while_it_follows_it_points_nothing_out_and_what_rests_is_exact(
+    small_model: RetinaModel,
+) -> None:
+    optimizer = StimulusOptimizer(small_model, max_iterations=10**6, patience=None)
+    optimizer.player._window.hear({"event": "open", "view": "a", "version": 0})
+    job, view, bar = optimizer.start(), optimizer._view, optimizer._view.history
+    messages: list[str] = []
+    for part in (view.score._cursor, bar.said, bar.latest):
+        part.observe(lambda change: messages.append(change["name"]))
+    await _until(lambda: "following" in bar.said.value)
+    messages.clear()
+    moves: list[int] = []
+    bar.slider.observe(lambda change: moves.append(change["new"]), "value")
+    at = bar.newest
+    await _until(lambda: view.score._lines[0].x[-1] > at + 2)
+    assert bar.live
+    assert list(view.score._cursor.x) == []
+    assert messages == [], "the run's figures and the curve tell it"
+    assert len(moves) <= 1, "a millionth of the slider is not worth a message"
+
+    job.pause()
+    await _until(lambda: "newest" in bar.said.value and "score" in bar.said.value)
+    assert job.state == "paused"
+    rests = job.iteration - 1
+    assert bar.newest == bar.slider.value == rests
+    assert list(view.score._cursor.x) == [rests, rests]
+    assert f">{rests}, score {optimizer._status.figures[1][1]}" in bar.said.value
+    bar.slider.value = rests - 1
+    await _until(lambda: f">{rests - 1}, score" in bar.said.value)
+    bar.slider.value = rests
+    await _until(lambda: f">{rests}, score" in bar.said.value)
+    assert bar.live
+    assert list(view.score._cursor.x) == [rests, rests], "it rests still"
+
+    job.resume()
+    await _until(lambda: "following" in bar.said.value)
+    assert list(view.score._cursor.x) == []
+    bar.slider.value += 1  # the right arrow, while the handle is behind
+    await _until(lambda: bar.slider.value == bar.newest)
+    assert bar.live
+    job.cancel()
+    result = await job
+    best = int(result.best_iteration[0])
+    assert list(view.score._cursor.x) == [best, best]
+    optimizer.close()
+
+
+async def test_a_run_that_fails_leaves_its_last_picture_pointed_out(
+    small_model: RetinaModel,
+) -> None:
+    def fails_late(stimulus: torch.Tensor) -> torch.Tensor:
+        calls.append(0)
+        if len(calls) > 60:
+            raise RuntimeError("no more")
+        return stimulus[:, :, -1].mean()
+
+    calls: list[int] = []
+    optimizer = StimulusOptimizer(small_model, objective=fails_late, max_iterations=10**4)
+    optimizer.player._window.hear({"event": "open", "view": "a", "version": 0})
+    job, view, bar = optimizer.start(), optimizer._view, optimizer._view.history
+    with pytest.raises(ObjectiveFailed, match="no more"):
+        await job
+    await _until(lambda: optimizer._status.kind == "failed")
+    at = bar.newest
+    assert bar.slider.value == at
+    assert f">{at}, score" in bar.said.value
+    assert list(view.score._cursor.x) == [at, at]
     optimizer.close()
 
 
