@@ -11,16 +11,19 @@ backward to the stimulus) in one run, turn by turn:
 ``--architecture high-resolution`` and ``--architecture karamanlis`` build models of these shapes
 with random weights in place of the checkpoint; ``--ways`` measures each way of computing every
 layer alone, which is what the cost model in `openretina_widgets.models.prepared_layers` rests on;
-``--layers`` measures each layer of an architecture.
+``--layers`` measures each layer of an architecture, and ``--whole`` one stimulus through all of it,
+where a plain loop would take hours.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -78,10 +81,10 @@ ARCHITECTURES = {
 }
 
 
-def model_of(architecture: str, neurons: int = 100) -> RetinaModel:
+def model_of(architecture: str, neurons: int = 100, hidden: int | None = None) -> RetinaModel:
     """Return a model of one of `ARCHITECTURES` with random weights."""
     torch.manual_seed(0)
-    settings = ARCHITECTURES[architecture] | {"n_neurons_dict": {"random": neurons}}
+    settings = settings_of(architecture, neurons, hidden)
     module = build_core_readout(settings)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
@@ -90,6 +93,14 @@ def model_of(architecture: str, neurons: int = 100) -> RetinaModel:
     return RetinaModel(
         module, name=architecture, stimulus_norm=30.0, stimulus_range=_range(module.in_shape[0])
     ).eval()
+
+
+def settings_of(architecture: str, neurons: int, hidden: int | None) -> dict[str, Any]:
+    """Return the settings of an architecture, with so many channels in its hidden layers."""
+    settings = ARCHITECTURES[architecture] | {"n_neurons_dict": {"random": neurons}}
+    if hidden is not None:
+        settings["hidden_channels"] = [hidden] * len(settings["hidden_channels"])
+    return settings
 
 
 def _range(channels: int) -> list[tuple[float, float]]:
@@ -209,9 +220,7 @@ def compare_layers(architecture: str, hidden: int | None, clock: Callable[[], fl
 
     In the faster form, as it is, and with the whole kernels; and how far the form is from these.
     """
-    settings = ARCHITECTURES[architecture] | {"n_neurons_dict": {"random": 1}}
-    if hidden is not None:
-        settings["hidden_channels"] = [hidden] * len(settings["hidden_channels"])
+    settings = settings_of(architecture, 1, hidden)
     torch.manual_seed(0)
     module = build_core_readout(settings).eval().requires_grad_(False)
     core, size = module.core, prepared_layers.Size(*module.in_shape)
@@ -256,6 +265,54 @@ def compare_layers(architecture: str, hidden: int | None, clock: Callable[[], fl
     )
 
 
+def compare_whole(model: RetinaModel, *, rounds: int, clock: Callable[[], float]) -> None:
+    """Print the time of the whole model, forward and backward, for one stimulus of one neuron.
+
+    In the faster form, as it is, and with the whole kernels, turn by turn; and how far the form is
+    from these.
+    """
+    session = model.sessions[0]
+    own = torch.zeros(1, dtype=torch.long, device=model.device)
+    stimulus = torch.randn(model.stimulus_shape(50), device=model.device)
+
+    def once() -> tuple[torch.Tensor, torch.Tensor]:
+        x = stimulus.clone().requires_grad_(True)
+        response = model.own_responses(x, own, session)
+        return response.detach(), *torch.autograd.grad(response.mean(), x)
+
+    def timed(context: AbstractContextManager[object]) -> float:
+        with context:
+            start = clock()
+            once()
+            return clock() - start
+
+    model.requires_grad_(False)
+    contexts = {"faster form": nullcontext, "as it is": as_it_is, "whole kernels": _opened}
+    with model.prepared(50, session) as form:
+        print(f"{model.name}, hidden channels {model.module.core.channels[1:]}: ", end="")
+        print(prepared.words_of(form))
+        answers = once()
+        with _opened():
+            expected = once()
+        times = {
+            name: [timed(context()) for _ in range(rounds)] for name, context in contexts.items()
+        }
+    for name, values in times.items():
+        ratios = [value / base for value, base in zip(values, times["faster form"], strict=True)]
+        print(
+            f"{name:16}{statistics.median(values):9.3f} s{statistics.median(ratios):9.2f} times the "
+            f"faster form's, {min(ratios):.2f} – {max(ratios):.2f}"
+        )
+    for what, one, other in zip(("responses", "gradients"), answers, expected, strict=True):
+        print(f"{what} apart by {float((one - other).abs().max() / other.abs().max()):.0e}")
+
+
+@contextmanager
+def _opened() -> Iterator[None]:
+    with as_it_is(), whole_kernels():
+        yield
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -267,7 +324,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--threads", type=int, default=None, help="torch threads")
     parser.add_argument("--layers", action="store_true", help="each layer of the architecture")
-    parser.add_argument("--hidden", type=int, help="channels of its hidden layers, for --layers")
+    parser.add_argument("--whole", action="store_true", help="one stimulus through the whole model")
+    parser.add_argument("--hidden", type=int, help="channels of its hidden layers")
     parser.add_argument("--ways", action="store_true", help="each way of each layer")
     parser.add_argument(
         "--cpu-time",
@@ -285,13 +343,15 @@ def main() -> None:
             compare_layers(arguments.architecture, arguments.hidden, clock)
         return
     if arguments.architecture:
-        model = model_of(arguments.architecture).to(arguments.device)
+        model = model_of(arguments.architecture, hidden=arguments.hidden).to(arguments.device)
     else:
         model = load_model(arguments.checkpoint, device=arguments.device)
     with torch_threads(arguments.threads):
         print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {model.device}")
         if arguments.ways:
             compare_ways(model, batch=max(arguments.batches), seconds=arguments.seconds)
+        elif arguments.whole:
+            compare_whole(model, rounds=arguments.rounds, clock=clock)
         else:
             compare_forms(
                 model,

@@ -16,14 +16,19 @@ def measure(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return the stimulus-iterations a second of about `seconds` of running."""
+    """Return the stimulus-iterations a second of one run that takes about `seconds`, whole.
+
+    What a run takes before its first iteration, and for its result, is in there.
+    """
     run(1)
-    start = clock()
-    run(2)
-    iterations = max(2, round(2 * seconds / (clock() - start)))
-    start = clock()
-    run(iterations)
-    return stimuli * iterations / (clock() - start)
+    iterations = 2
+    while True:
+        start = clock()
+        run(iterations)
+        taken = clock() - start
+        if taken >= 0.5 * seconds:
+            return stimuli * iterations / taken
+        iterations = round(iterations * min(20.0, max(2.0, seconds / taken)))
 
 
 def compare(
@@ -39,6 +44,6 @@ def compare(
     for name, values in rates.items():
         ratios = [value / base for value, base in zip(values, plain, strict=True)]
         print(
-            f"{name:34}{statistics.median(values):>22.1f}"
-            f"{statistics.median(ratios):>14.2f}  {min(ratios):.2f} – {max(ratios):.2f}"
+            f"{name:34}{statistics.median(values):>22,.1f}"
+            f"{statistics.median(ratios):>14,.2f}  {min(ratios):,.2f} – {max(ratios):,.2f}"
         )

@@ -9,8 +9,6 @@ the scores of the best stimuli are off. On a CPU there is no graph, and no TF32.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import torch
 
 from benchmarks.optimise import CHECKPOINT, NORM, TIME_STEPS
 from benchmarks.prepared import plain_loop
+from benchmarks.rates import compare
 from openretina_widgets import RetinaModel, load_model, optimize_neurons
 from openretina_widgets.insilico.compute import PRECISIONS, check_precision, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.descent import NormalizedDescent
@@ -37,18 +36,6 @@ def optimise(model: RetinaModel, batch: int, iterations: int, **settings: Any) -
         optimizer_init_fn=lambda params: NormalizedDescent(params, lr=3.0),
         **settings,
     )
-
-
-def rate(run: Any, stimuli: int, seconds: float) -> float:
-    """Return the stimulus-iterations a second of a run of about so many seconds, whole."""
-    iterations, taken = 20, 0.0
-    while True:
-        start = time.perf_counter()
-        run(iterations)
-        taken = time.perf_counter() - start
-        if taken >= 0.5 * seconds:
-            return stimuli * iterations / taken
-        iterations = round(iterations * min(20.0, max(2.0, seconds / taken)))
 
 
 def main() -> None:
@@ -71,7 +58,7 @@ def main() -> None:
             precisions.append(check_precision(precision, model.device))
         except ValueError as error:
             print(f"left out: {error}")
-    runs: dict[str, tuple[Any, int]] = {"plain loop": (lambda n: plain_loop(model, n), 1)}
+    runs: dict[str, tuple[Any, int]] = {"(a) plain loop": (lambda n: plain_loop(model, n), 1)}
     for batch in batches:
         for precision in precisions:
             for graph in (False, True) if on_cuda and batch <= _MOST_IN_A_GRAPH else (False,):
@@ -81,26 +68,15 @@ def main() -> None:
                     lambda n, batch=batch, settings=settings: optimise(model, batch, n, **settings),
                     batch,
                 )
-    rates: dict[str, list[float]] = {name: [] for name in runs}
+    where = torch.cuda.get_device_name(model.device) if on_cuda else "CPU"
+    print(f"{model.name}, {TIME_STEPS} frames of {model.input_shape}, {where}, {torch.__version__}")
     with torch_threads(arguments.threads):
-        plain_loop(model, 5)  # in its first iterations cuDNN tries out its algorithms
-        for _ in range(arguments.rounds):
-            for name, (run, stimuli) in runs.items():
-                rates[name].append(rate(run, stimuli, arguments.seconds))
         found = {
             precision: optimise(model, 16, 100, precision=precision) for precision in precisions
         }
-    where = torch.cuda.get_device_name(model.device) if on_cuda else "CPU"
-    print(f"{model.name}, {TIME_STEPS} frames of {model.input_shape}, {where}, {torch.__version__}")
-    print(next(iter(found.values())).settings["computed"])
-    print(f"{'':34}{'stimulus-iterations/s':>22}{'ratio to the loop, min – max':>34}")
-    plain = rates["plain loop"]
-    for name, values in rates.items():
-        ratios = [value / base for value, base in zip(values, plain, strict=True)]
-        print(
-            f"{name:34}{statistics.median(values):>22,.0f}"
-            f"{statistics.median(ratios):>18,.1f}  {min(ratios):,.1f} – {max(ratios):,.1f}"
-        )
+        print(next(iter(found.values())).settings["computed"])
+        plain_loop(model, 5)  # in its first iterations cuDNN tries out its algorithms
+        compare(runs, rounds=arguments.rounds, seconds=arguments.seconds)
     print("16 stimuli, 100 iterations: score reached, and how far the precision is off there")
     for precision, result in found.items():
         off = result.settings.get("relative_deviation_of_score", 0.0)
