@@ -297,8 +297,9 @@ def compare_whole(model: RetinaModel, *, rounds: int, clock: Callable[[], float]
         times = {
             name: [timed(context()) for _ in range(rounds)] for name, context in contexts.items()
         }
+    faster = times["faster form"]
     for name, values in times.items():
-        ratios = [value / base for value, base in zip(values, times["faster form"], strict=True)]
+        ratios = [value / base for value, base in zip(values, faster, strict=True)]
         print(
             f"{name:16}{statistics.median(values):9.3f} s{statistics.median(ratios):9.2f} times the "
             f"faster form's, {min(ratios):.2f} – {max(ratios):.2f}"
