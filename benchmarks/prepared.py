@@ -294,15 +294,17 @@ def compare_whole(model: RetinaModel, *, rounds: int, clock: Callable[[], float]
         answers = once()
         with _opened():
             expected = once()
-        times = {
-            name: [timed(context()) for _ in range(rounds)] for name, context in contexts.items()
-        }
+        times: dict[str, list[float]] = {name: [] for name in contexts}
+        for _ in range(rounds):
+            for name, context in contexts.items():
+                times[name].append(timed(context()))
     faster = times["faster form"]
+    print(f"{'':16}{'seconds':>9}{'ratio to the faster form, min – max':>38}")
     for name, values in times.items():
         ratios = [value / base for value, base in zip(values, faster, strict=True)]
         print(
-            f"{name:16}{statistics.median(values):9.3f} s{statistics.median(ratios):9.2f} times the "
-            f"faster form's, {min(ratios):.2f} – {max(ratios):.2f}"
+            f"{name:16}{statistics.median(values):9.3f}"
+            f"{statistics.median(ratios):24.2f}  {min(ratios):.2f} – {max(ratios):.2f}"
         )
     for what, one, other in zip(("responses", "gradients"), answers, expected, strict=True):
         print(f"{what} apart by {float((one - other).abs().max() / other.abs().max()):.0e}")
