@@ -256,3 +256,19 @@ def test_a_projection_is_captured_and_gives_what_the_cpu_gives(cuda, bounds):
     graph.replay()
     expected = bounds.process(2 * start)
     torch.testing.assert_close(projected.cpu(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", [0.5, 6.0, 30.0])
+@pytest.mark.parametrize(
+    "limits",
+    [(-0.5, 1.0), (None, 0.3), (0.1, 0.9), (-1.3, 7.6), (None, None)],
+    ids=["within", "above", "without 0", "one side far", "none"],
+)
+def test_the_kernel_projects_as_the_cpu_does(cuda, limits, norm):
+    """On values of any spread, and on frames that fill no block."""
+    bounds = NormAndRange(norm, [limits] * 2)
+    start = 3 * noise(3)
+    start[1] = start[1] ** 5
+    start[2, :, ::2] = 0
+    expected = bounds.process(start)
+    torch.testing.assert_close(bounds.process(start.to(cuda)).cpu(), expected, rtol=1e-4, atol=1e-4)

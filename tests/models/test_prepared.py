@@ -557,6 +557,8 @@ def test_moved_axes_are_a_permutation_with_its_gradient_one_more_batch_included(
             return (x.permute(2, 0, 1, 3).square() * weights).sum()
 
         assert torch.equal(_Moved.apply(x, (2, 0, 1, 3)), x.permute(2, 0, 1, 3))
+        shifted = torch.cat([torch.zeros(1), x.flatten()])[1:].view(x.shape)  # not at a whole one
+        assert torch.equal(_Moved.apply(shifted, (2, 0, 1, 3)), x.permute(2, 0, 1, 3))
         grads = [torch.autograd.functional.jacobian(f, x) for f in (answer, expected)]
         assert torch.equal(*grads)
         several = torch.randn(4, 2, 3, 5, last, generator=generator)

@@ -17,6 +17,7 @@ __all__ = ["available", "scaled_and_clipped"]
 try:
     import triton
     from triton import language as tl
+    from triton.errors import TritonError
 except ImportError:
     triton = None
 
@@ -113,6 +114,6 @@ def available(device: torch.device) -> bool:
     limit = x.new_full((1,), 4.0)
     try:
         made = scaled_and_clipped(x, 5.0, -limit, limit)
-    except (RuntimeError, OSError, subprocess.SubprocessError):  # no compiler, or an old device
-        return False
+    except (TritonError, RuntimeError, OSError, subprocess.SubprocessError):
+        return False  # there is no compiler, or the device is too old
     return torch.allclose(made, x)
