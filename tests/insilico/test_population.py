@@ -13,6 +13,7 @@ import torch
 
 from openretina_widgets import load_model, optimize_neurons, optimize_population
 from openretina_widgets.errors import OutOfMemory
+from openretina_widgets.insilico.population.table import as_text
 from openretina_widgets.insilico.stimulus_optimization import (
     GaborSinusoid,
     Jitter,
@@ -326,6 +327,17 @@ def test_the_summary_takes_the_best_seed(model):
         assert row["score"] == pytest.approx(float(scores.max()))
         assert row["seed"] == int(scores.argmax())
         assert row["spread"] == pytest.approx(float(scores.std(correction=0)), abs=1e-6)
+
+
+def test_the_summary_is_shown_whole(model):
+    result = optimize_population(model, [2, 4], seed=[0, 1], **SETTINGS)
+    page = result.summary._repr_html_()
+    for label in ("neuron", "score", "spread", "seed", "iterations", "best iteration", "ended"):
+        assert f">{label}</th>" in page
+    for row in result.summary.rows():
+        assert f">{row['iterations']:.0f}</td>" in page
+        assert f">{row['stop_reason']}</td>" in page
+        assert f">{as_text(row['score'])}</td>" in page
 
 
 def test_what_is_stopped_goes_on(model, tmp_path):
