@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from openretina_widgets import load_model, optimize_neurons, optimize_population
-from openretina_widgets.errors import OutOfMemory
+from openretina_widgets.errors import OtherResults, OutOfMemory
 from openretina_widgets.insilico.population.table import as_text
 from openretina_widgets.insilico.stimulus_optimization import (
     GaborSinusoid,
@@ -417,9 +417,18 @@ def test_a_folder_of_other_settings_is_refused(model, tmp_path, changed, words):
 
 def test_a_folder_of_another_model_is_refused(model, tmp_path):
     optimize_population(model, [0], folder=tmp_path, **SETTINGS)
-    other = RetinaModel(LinearNeurons(random_filters(NEURONS, seed=1)), input_shape=INPUT_SHAPE)
-    with pytest.raises(ValueError, match=r"model\.weight_hash"):
+    module = LinearNeurons(random_filters(NEURONS, seed=1))
+    other = RetinaModel(module, input_shape=INPUT_SHAPE, name="trained")
+    with pytest.raises(OtherResults, match=r"of the model 'LinearNeurons', not 'trained'; give"):
         optimize_population(other, [1], folder=tmp_path, **SETTINGS)
+    settings = SETTINGS | {"norm": 5.0}
+    with pytest.raises(OtherResults, match=r"not 'trained', and with settings\.optimizer"):
+        optimize_population(other, [1], folder=tmp_path, **settings)
+    same_name = RetinaModel(module, input_shape=INPUT_SHAPE)
+    hashes = model.identity.weight_hash, same_name.identity.weight_hash
+    words = r"'LinearNeurons' with other weights \({}, not {}\)".format(*hashes)
+    with pytest.raises(OtherResults, match=words):
+        optimize_population(same_name, [1], folder=tmp_path, **SETTINGS)
 
 
 def test_further_neurons_and_seeds_come_into_the_same_folder(model, tmp_path):
