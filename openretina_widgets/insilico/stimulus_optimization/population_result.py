@@ -280,6 +280,11 @@ class PopulationResult:
         return OptimizationResult.join(parts).take(np.argsort(order).tolist())
 
 
+def stored_in(folder: str | os.PathLike[str]) -> PopulationResult | None:
+    """Return what a folder holds, None where no run has begun in it."""
+    return PopulationResult.load(folder) if (Path(folder) / _CARD).exists() else None
+
+
 class Store:
     """Takes in what has ended, and writes it to a folder block by block, where there is one.
 
