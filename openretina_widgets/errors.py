@@ -10,6 +10,7 @@ __all__ = [
     "NotFetched",
     "NotReproducible",
     "ObjectiveFailed",
+    "OtherResults",
     "OutOfMemory",
     "TutorialError",
     "Unreachable",
@@ -34,6 +35,10 @@ class NotReproducible(ValueError):
 
 class ObjectiveFailed(ValueError):
     """A function to be maximised raised an error; the message says which, and in which line."""
+
+
+class OtherResults(ValueError):
+    """A folder holds something else than the results that were to go on; the message says what."""
 
 
 class TutorialError(ValueError):

@@ -31,6 +31,9 @@ class RunControls(ipw.HBox):
         Further buttons, after these.
     width
         Of each button, in CSS.
+    restarts
+        Whether the button that starts works while a run goes on, which it ends: for a widget whose
+        settings may have been changed meanwhile.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class RunControls(ipw.HBox):
         step: str = "",
         more: Sequence[ipw.Button] = (),
         width: str,
+        restarts: bool = True,
     ) -> None:
+        self._restarts = restarts
         self.start = button(label, "play", start, width=width, style="primary")
         self.pause = button("Pause", "pause", pause, width=width)
         self.step = button("Step", "step-forward", step, width=width) if step else None
@@ -54,6 +59,7 @@ class RunControls(ipw.HBox):
 
     def show(self, state: RunState) -> None:
         """Enable what makes sense in a state."""
+        self.start.disabled = state != "idle" and not self._restarts
         self.pause.disabled = self.stop.disabled = state == "idle"
         self.pause.description = "Resume" if state == "paused" else "Pause"
         self.pause.icon = "play" if state == "paused" else "pause"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets
 
-from openretina_widgets.errors import unknown_name
+from openretina_widgets.errors import OtherResults, unknown_name
 from openretina_widgets.export import SUFFIXES
 from openretina_widgets.insilico.compute import live_threads, torch_threads
 from openretina_widgets.insilico.stimulus_optimization.neurons import neuron_steps
@@ -23,7 +23,10 @@ from openretina_widgets.insilico.stimulus_optimization.population import (
     PopulationSteps,
     population_steps,
 )
-from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
+from openretina_widgets.insilico.stimulus_optimization.population_result import (
+    PopulationResult,
+    stored_in,
+)
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.insilico.stimulus_optimization.seeded import check_settings
 from openretina_widgets.jobs import Job
@@ -61,10 +64,12 @@ class LiveStimuli:
         That neuron.
     progress
         Share of the most iterations that are allowed.
+    before
+        Share that was there when the run began.
     done, total
-        Neurons and seeds that have ended, and all.
+        Runs that have ended, a neuron from a seed each, and all.
     updates
-        Iterations so far, of all stimuli together.
+        Iterations of this run so far, of all stimuli together.
     result
         The results so far; it grows.
     """
@@ -74,6 +79,7 @@ class LiveStimuli:
     movie: np.ndarray | None
     watched: int
     progress: float
+    before: float
     done: int
     total: int
     updates: int
@@ -87,23 +93,37 @@ class StimulusPictures:
     ----------
     neurons
         The neurons of the wall, in the order of its images.
+    seeds
+        Of each neuron.
     shape
         ``(channel, height, width)``.
     most
         Most iterations of a stimulus.
     """
 
-    def __init__(self, neurons: Sequence[int], shape: tuple[int, ...], most: int) -> None:
-        self.neurons = tuple(neurons)
+    def __init__(
+        self, neurons: Sequence[int], seeds: Sequence[int], shape: tuple[int, ...], most: int
+    ) -> None:
+        self.neurons, self.seeds = tuple(neurons), tuple(seeds)
         self.watched = -1
+        self.total = len(self.neurons) * len(self.seeds)
         self._place = {neuron: place for place, neuron in enumerate(self.neurons)}
-        self._images = np.full((len(self.neurons), *shape), np.nan, np.float32)
-        self._scores = np.full(len(self.neurons), np.nan)
-        self._final = np.full(len(self.neurons), -np.inf)  # best of the seeds that have ended
-        self._most, self._updates = most, 0
+        self._most = most
+        self._images = np.empty((len(self.neurons), *shape), np.float32)
+        self.begin()
+        self._forget()
+
+    def begin(self) -> None:
+        """Prepare for a run; pictures of what has ended before stay."""
+        self._updates = self._before = 0
         self._again_at = 0.0
+
+    def _forget(self) -> None:
+        n = len(self.neurons)
+        self._images[:] = np.nan
+        self._scores = np.full(n, np.nan)
+        self._final = np.full(n, -np.inf)  # best of the seeds that have ended
         self._known: set[tuple[int, int]] = set()  # neurons and seeds whose results were seen
-        self._total = len(self.neurons)
 
     @property
     def due(self) -> bool:
@@ -119,17 +139,27 @@ class StimulusPictures:
                 step = steps.send(sent)
             except StopIteration as end:
                 # What ended with the last step, or was there before: read in this thread.
-                for block in end.value.blocks(but=self._known):
-                    self.finish(block)
+                for _ in self.reading(end.value):
+                    pass
                 return end.value
             if first:  # what a folder holds from before
-                for block in step.result.blocks():
-                    self.finish(block)
+                for _ in self.reading(step.result):
+                    pass
+                self._before = step.done - len(step.finished)
                 first = False
             for ended in step.ended:
                 self.finish(ended)
             self._updates += len(step.pairs) if step.updates is None else step.updates
             sent = yield step
+
+    def reading(self, result: PopulationResult) -> Generator[None, None, PopulationResult]:
+        """Keep pictures of what is not known yet, block by block."""
+        if not all(result.has(*pair) for pair in self._known):  # a folder that was emptied since
+            self._forget()
+        for block in result.blocks(but=self._known):
+            self.finish(block)
+            yield
+        return result
 
     def finish(self, result: OptimizationResult) -> None:
         """Keep pictures of results."""
@@ -160,7 +190,6 @@ class StimulusPictures:
                 self._images[place], self._scores[place] = images[row], scores[row]
             if neuron == self.watched and movie is None and whole:
                 movie = step.step.stimulus[row].float().cpu().numpy().copy()
-        self._total = step.total
         going = sum(step.step.iterations)
         live = LiveStimuli(
             self._images.copy(),
@@ -168,6 +197,7 @@ class StimulusPictures:
             movie,
             self.watched,
             (step.done + going / self._most) / step.total,
+            self._before / step.total,
             step.done,
             step.total,
             self._updates,
@@ -177,13 +207,21 @@ class StimulusPictures:
         return live
 
     def ended(self, result: PopulationResult) -> LiveStimuli:
-        """Return what is drawn when the run is over: only what has ended, at its best."""
+        """Return what is drawn when no run goes on: only what has ended, at its best."""
         gone = np.isinf(self._final)
         self._images[gone], self._scores[gone] = np.nan, np.nan
-        done, total = len(result), self._total
-        share = done / max(1, total)
+        done = sum(result.has(neuron, seed) for neuron in self.neurons for seed in self.seeds)
         return LiveStimuli(
-            self._images, self._scores, None, -1, share, done, total, self._updates, result
+            self._images.copy(),
+            self._scores.copy(),
+            None,
+            -1,
+            done / self.total,
+            self._before / self.total,
+            done,
+            self.total,
+            self._updates,
+            result,
         )
 
 
@@ -199,15 +237,17 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     ----------
     model
         A `RetinaModel`, or a live OpenRetina model.
+    neurons
+        Neurons of the wall, all of the session for None.
     selection
         What linked widgets look at; an own one for None. Its model is `model`.
     data_key
         Session; the selection's own for None.
-    neurons
-        Neurons of the wall, all of the session for None.
     seed, folder, chunk, memory_mb, client
         See `population_steps`; on a CPU the pool has at most 16 rows where `chunk` is None, so that
-        pictures are not rare, unless `memory_mb` bounds it.
+        pictures are not rare, unless `memory_mb` bounds it. Stimuli that the folder holds are
+        shown at once, and a run goes on with the others. A folder that holds something else is
+        refused in the status, and when a run is started.
     order
         ``"neuron"``, ``"type"``, ``"score"`` (largest first) or ``"similarity"`` (of the frames,
         to that of the chosen neuron). By the last two, tiles change places when a run has ended.
@@ -222,7 +262,8 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     Attributes
     ----------
     result : PopulationResult or None
-        The result of the last run, also of one that was stopped; may be observed.
+        The result of the last run, also of one that was stopped, or what the folder held; may be
+        observed.
     job : Job or None
         The run that is going on, or the last one.
     selection : Selection
@@ -249,14 +290,15 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
     }
     _paused = "Paused. Press Resume to go on."
     result = traitlets.Instance(PopulationResult, allow_none=True)
+    _reading: Job[None, PopulationResult] | None = None  # of what a folder holds
 
     def __init__(
         self,
         model: RetinaModel | Any,
+        neurons: Sequence[int] | int | None = None,
         *,
         selection: Selection | None = None,
         data_key: str | None = None,
-        neurons: Sequence[int] | None = None,
         seed: int | Sequence[int] = 0,
         folder: str | os.PathLike[str] | None = None,
         chunk: int | None = None,
@@ -295,7 +337,12 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             "client": client,
             **settings,
         }
-        self._steps()  # what does not fit is said now
+        refused: OtherResults | None = None
+        try:
+            self._steps()  # what does not fit is said now
+        except OtherResults as error:  # shown where a user looks, and told again by a start
+            refused = error
+        self._seeds = tuple(seed) if isinstance(seed, Iterable) else (seed,)
         self._labels = [neuron.label for neuron in face.neurons(session)]
         self._types = [neuron.cell_type or "" for neuron in face.neurons(session)]
         self._live: LiveStimuli | None = None
@@ -317,6 +364,7 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             stop="End the run and keep what has finished",
             more=(self._sort,),
             width="110px",
+            restarts=False,  # nothing on the page would make another run of it
         )
         self.wall = FieldWall(
             title="Best stimuli: the frame with the most power",
@@ -348,6 +396,10 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         self.wall.observe(lambda _: self._main_loop.call(self._chosen), "selected")
         selection.observe(self._selection_changed, ["model", "data_key", "neurons"])
         self._status.tell("idle", _HINT, progress=0.0, figures=self._figures())
+        if refused is not None:
+            self._fail(refused)
+        elif folder is not None:
+            self._open(folder)
 
     # In code ---------------------------------------------------------------------------------
 
@@ -364,9 +416,9 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         TypeError, ValueError
             If the folder does not fit; the message is shown in the widget as well.
         """
-        before = self.job
+        before, folder = self.job, self._asked["folder"]
         self._end_job()
-        if before is not None and self._asked["folder"] is not None:
+        if before is not None and folder is not None:
             _await_end(before)  # it writes what it has to the folder
         try:
             steps = self._steps()
@@ -374,11 +426,14 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             self._fail(error)
             raise
         self.result = None
-        channels, height, width = self.model.input_shape
-        most = self._asked.get("max_iterations", 200) or 200
-        pictures = StimulusPictures(self._neurons, (channels, height, width), most)
+        pictures = self._pictures
+        if pictures is None or self._live is None or folder is None:
+            pictures, self._live = self._new_pictures(), None
+        else:  # what is in the folder stays on the wall
+            pictures.begin()
+            self._live = pictures.ended(self._live.result)
         pictures.watched = self.selection.neuron
-        self._pictures, self._live = pictures, None
+        self._pictures = pictures
         wall = self.wall
         self._draw()
         self.job = job = Job(
@@ -394,7 +449,8 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         n = len(self._neurons)
         where = self.model.device if self._asked["client"] is None else "the workers of the cluster"
         self._doing = f"Optimising the stimuli of {n} neurons on {where}."
-        self._status.tell("running", self._doing, progress=0.0, figures=self._figures())
+        there = 0.0 if self._live is None else self._live.progress
+        self._status.tell("running", self._doing, progress=there, figures=self._figures())
         self._buttons.show("paused" if paused else "running")
         job.start(paused=paused)
         self.detail.show()
@@ -407,8 +463,69 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             self.detail.close()
         super().close()
 
+    def _end_job(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        super()._end_job()
+
     def _steps(self) -> PopulationSteps:
         return population_steps(self.model, self._neurons, **self._asked)
+
+    def _new_pictures(self) -> StimulusPictures:
+        most = self._asked.get("max_iterations", 200) or 200
+        return StimulusPictures(self._neurons, self._seeds, self.model.input_shape, most)
+
+    # What a folder holds ---------------------------------------------------------------------
+
+    def _open(self, folder: str | os.PathLike[str]) -> None:
+        """Show what a folder holds, where it holds anything; read in a thread."""
+        stored = stored_in(folder)
+        if stored is None or not len(stored):
+            return
+        pictures = self._new_pictures()
+        self._status.tell("idle", f"Reading {_counted(len(stored), 'run')} in {_name(folder)}.")
+        self._reading = job = Job[None, PopulationResult](
+            lambda: pictures.reading(stored),
+            on_done=lambda job: self._opened(job, pictures),
+            name="stored stimuli",
+            context=partial(torch_threads, self._threads),
+        )
+        job.start()
+        if not self._main_loop.exists:  # nobody would show it
+            job.wait()
+
+    def _opened(self, job: Job[None, PopulationResult], pictures: StimulusPictures) -> None:
+        error = job.exception()
+        if error is not None:
+            self._fail(error)
+            return
+        result = job.result()
+        self._pictures, self._live = pictures, pictures.ended(result)
+        self.result = result
+        self._draw()
+        self._play()
+        self._status.tell(
+            "idle",
+            f"{self._in_folder(self._live)} Click on a stimulus to play it.",
+            progress=self._live.progress,
+            figures=self._figures(),
+        )
+
+    def _in_folder(self, live: LiveStimuli) -> str:
+        """Say how much of the wall is in the folder, and what a run would do."""
+        others = len(live.result) - live.done
+        beside = f", beside {others:,} of other neurons or seeds" if others else ""
+        rest = "; Optimise goes on with the others" if live.done < live.total else ""
+        are = "is" if live.done == 1 else "are"
+        return (
+            f"{live.done:,} of {_counted(live.total, self._unit)} {are} in "
+            f"{_name(self._asked['folder'])}{beside}{rest}."
+        )
+
+    @property
+    def _unit(self) -> str:
+        """What is counted: with several seeds a neuron has several runs."""
+        return "neuron" if len(self._seeds) == 1 else "run"
 
     # The selection ---------------------------------------------------------------------------
 
@@ -488,7 +605,10 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         neurons = [self._neurons[place] for place in self._order]
         notes = None
         if live is not None:
-            notes = [f"score {live.scores[place]:.4g}" for place in self._order]
+            known = np.isfinite(live.scores)
+            notes = [
+                f"score {live.scores[place]:.4g}" if known[place] else "" for place in self._order
+            ]
         self.wall.show(
             images[self._order],
             neurons=neurons,
@@ -519,7 +639,10 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         super()._ended(job)
 
     def _ended_without(self, job: Job[LiveStimuli, PopulationResult]) -> None:
-        self._status.tell("idle", f"Ended: {job.reason}, before anything was computed. {_HINT}")
+        if self._live is not None:  # what the folder held
+            self.result = self._live.result
+        reason = _sentence(job.reason)
+        self._status.tell("idle", f"{reason} before anything was computed. {_HINT}")
 
     def _ended_with(
         self, result: PopulationResult, job: Job[LiveStimuli, PopulationResult]
@@ -531,29 +654,57 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         self.result = result
         self._draw()
         self._play()
-        n, asked = len(result.neurons), len(self._neurons)
-        where = "" if result.folder is None else f" They are in {os.fspath(result.folder)}."
-        after = f" after {job.reason}" if job.reason else ""
         self._status.tell(
             "finished",
-            f"{n} of {asked} neurons have ended{after}.{where} Click on a stimulus to play it.",
+            f"{self._how_far(self._live, job.reason)} Click on a stimulus to play it.",
             progress=None if job.reason else 1.0,
             figures=self._figures(),
         )
+
+    def _how_far(self, live: LiveStimuli, reason: str) -> str:
+        """Say what has ended, where it is, and what the next run would do."""
+        words = f"{live.done:,} of {_counted(live.total, self._unit)} have ended"
+        if len(self._seeds) > 1:
+            words += f" ({_counted(len(self._neurons), 'neuron')}, {len(self._seeds)} seeds each)"
+        if reason:
+            words = f"{_sentence(reason)}: {words}"
+        folder = live.result.folder
+        if folder is None:
+            return f"{words}."
+        rest = "; Optimise goes on with the others" if live.done < live.total else ""
+        return f"{words}. Their stimuli are in {_name(folder)}{rest}."
 
     def _figures(self) -> list[tuple[str, str]]:
         job, live = self.job, self._live
         elapsed = job.elapsed if job is not None else 0.0
         rate = live.updates / elapsed if live is not None and elapsed > 0 else 0.0
         left = None
-        if live is not None and 0 < live.progress < 1 and elapsed > 0:
-            left = elapsed * (1 - live.progress) / live.progress
+        # By what this run did alone: what was there before took it no time.
+        if live is not None and job is not None and not job.done():
+            own = live.progress - live.before
+            if own > 0:
+                left = elapsed * max(0.0, 1 - live.progress) / own
+        total = len(self._neurons) * len(self._seeds)
+        done = 0 if live is None else live.done
         return [
-            ("ended", "–" if live is None else f"{live.done:,} of {live.total:,}"),
+            ("ended", f"{done:,} of {_counted(total, self._unit)}"),
             ("rate", f"{rate:,.0f} stimulus-iterations/s" if rate > 0 else "–"),
             ("elapsed", as_time(elapsed)),
             ("remaining, at most", as_time(left)),
         ]
+
+
+def _name(folder: str | os.PathLike[str]) -> str:
+    return os.fspath(folder)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _sentence(words: str) -> str:
+    """Return words as a sentence begins."""
+    return words[:1].upper() + words[1:]
 
 
 def _await_end(job: Job[Any, Any]) -> None:

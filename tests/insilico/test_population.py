@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from openretina_widgets import load_model, optimize_neurons, optimize_population
-from openretina_widgets.errors import OutOfMemory
+from openretina_widgets.errors import OtherResults, OutOfMemory
+from openretina_widgets.insilico.population.table import as_text
 from openretina_widgets.insilico.stimulus_optimization import (
     GaborSinusoid,
     Jitter,
@@ -328,6 +329,17 @@ def test_the_summary_takes_the_best_seed(model):
         assert row["spread"] == pytest.approx(float(scores.std(correction=0)), abs=1e-6)
 
 
+def test_the_summary_is_shown_whole(model):
+    result = optimize_population(model, [2, 4], seed=[0, 1], **SETTINGS)
+    page = result.summary._repr_html_()
+    for label in ("neuron", "score", "spread", "seed", "iterations", "best iteration", "ended"):
+        assert f">{label}</th>" in page
+    for row in result.summary.rows():
+        assert f">{row['iterations']:.0f}</td>" in page
+        assert f">{row['stop_reason']}</td>" in page
+        assert f">{as_text(row['score'])}</td>" in page
+
+
 def test_what_is_stopped_goes_on(model, tmp_path):
     steps = population_steps(model, chunk=2, folder=tmp_path, **SETTINGS)
     while next(steps).done < 3:
@@ -405,9 +417,18 @@ def test_a_folder_of_other_settings_is_refused(model, tmp_path, changed, words):
 
 def test_a_folder_of_another_model_is_refused(model, tmp_path):
     optimize_population(model, [0], folder=tmp_path, **SETTINGS)
-    other = RetinaModel(LinearNeurons(random_filters(NEURONS, seed=1)), input_shape=INPUT_SHAPE)
-    with pytest.raises(ValueError, match=r"model\.weight_hash"):
+    module = LinearNeurons(random_filters(NEURONS, seed=1))
+    other = RetinaModel(module, input_shape=INPUT_SHAPE, name="trained")
+    with pytest.raises(OtherResults, match=r"of the model 'LinearNeurons', not 'trained'; give"):
         optimize_population(other, [1], folder=tmp_path, **SETTINGS)
+    settings = SETTINGS | {"norm": 5.0}
+    with pytest.raises(OtherResults, match=r"not 'trained', and with settings\.optimizer"):
+        optimize_population(other, [1], folder=tmp_path, **settings)
+    same_name = RetinaModel(module, input_shape=INPUT_SHAPE)
+    hashes = model.identity.weight_hash, same_name.identity.weight_hash
+    words = r"'LinearNeurons' with other weights \({}, not {}\)".format(*hashes)
+    with pytest.raises(OtherResults, match=words):
+        optimize_population(same_name, [1], folder=tmp_path, **SETTINGS)
 
 
 def test_further_neurons_and_seeds_come_into_the_same_folder(model, tmp_path):

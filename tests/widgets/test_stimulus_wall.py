@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
+import shutil
 import threading
 import time
 
@@ -11,10 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from openretina_widgets import RetinaModel, StimulusWall, export, optimize_neurons
-from openretina_widgets.errors import NotReproducible
+from openretina_widgets import (
+    PopulationResult,
+    RetinaModel,
+    StimulusWall,
+    export,
+    optimize_neurons,
+    optimize_population,
+)
+from openretina_widgets.errors import NotReproducible, OtherResults
 from openretina_widgets.insilico.stimulus_optimization.picture import strongest_frames
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
+from openretina_widgets.widgets.run_status import as_time
 from openretina_widgets.widgets.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -120,7 +130,7 @@ def test_what_was_read_is_not_read_again(small_model, tmp_path, monkeypatch) -> 
     again = StimulusWall(small_model, folder=folder, **FEW)
     again.start().result(timeout=60)
     assert read.count(False) == 1  # one block
-    assert read.count(True) == 1  # the stimulus that plays
+    assert read.count(True) == 2  # the stimulus that plays, at the opening and at the end
     assert np.array_equal(again.wall.images, images)
     again.close()
     wall.close()
@@ -186,7 +196,9 @@ def test_what_is_stopped_keeps_what_has_finished(small_model, tmp_path) -> None:
     images = wall.wall.images
     for neuron in range(3):
         assert np.isfinite(images[neuron]).all() == (neuron in finished)
-    assert wall._status.message.startswith(f"{len(finished)} of 3 neurons")
+    words = f"Stopped by the user: {len(finished)} of 3 neurons have ended. Their stimuli are in "
+    assert wall._status.message.startswith(words)
+    assert "; Optimise goes on with the others." in wall._status.message
     again = StimulusWall(small_model, folder=tmp_path / "best", **settings)
     again.start().result(timeout=60)
     assert again.result.neurons == (0, 1, 2)
@@ -243,4 +255,144 @@ def test_a_run_that_writes_to_a_folder_can_be_started_again(small_model, tmp_pat
     assert first.done()
     assert len(second.result(timeout=60)) == 3
     assert wall._status.kind == "finished"
+    wall.close()
+
+
+def figures(wall: StimulusWall) -> dict[str, str]:
+    return dict(wall._status.figures)
+
+
+def test_what_a_folder_holds_is_shown_at_once(small_model, tmp_path) -> None:
+    folder = tmp_path / "best"
+    there = optimize_population(small_model, [0, 2], seed=[0, 1], folder=folder, **FEW)
+    wall = StimulusWall(small_model, seed=[0, 1], folder=folder, **FEW)
+    assert wall.job is None
+    for neuron in (0, 2):
+        one = there.of(neuron)
+        best = one.stimulus[int(one.score.argmax())]
+        assert np.array_equal(wall.wall.images[neuron], frame_of(best))
+        wall.selection.choose(neuron)
+        assert np.array_equal(wall.player.stimulus, best.numpy())
+    assert np.isnan(wall.wall.images[1]).all()
+    assert wall._status.message.startswith(
+        f"4 of 6 runs are in {folder}; Optimise goes on with the others."
+    )
+    assert wall._status.progress == pytest.approx(4 / 6)
+    assert figures(wall)["ended"] == "4 of 6 runs"
+    assert len(wall.result) == 4
+    wall.start().result(timeout=60)
+    assert np.isfinite(wall.wall.images).all()
+    again = StimulusWall(small_model, 1, seed=1, folder=folder, **FEW)
+    assert again._status.message.startswith(
+        f"1 of 1 neuron is in {folder}, beside 5 of other neurons or seeds. Click"
+    )
+    assert figures(again)["ended"] == "1 of 1 neuron"
+    again.close()
+    wall.close()
+
+
+def test_a_folder_that_was_emptied_is_begun_anew(small_model, tmp_path) -> None:
+    folder = tmp_path / "best"
+    wall = StimulusWall(small_model, folder=folder, **FEW)
+    wall.start().result(timeout=60)
+    shutil.rmtree(folder)
+    optimize_population(small_model, [1], folder=folder, **FEW)
+    steps = wall._steps()
+    pictures = wall._pictures
+    for _ in pictures.reading(PopulationResult.load(folder)):
+        pass
+    assert np.isfinite(pictures._final).tolist() == [False, True, False]
+    steps.close()
+    assert len(wall.start().result(timeout=60)) == 3
+    wall.close()
+
+
+def test_runs_are_counted_in_one_unit(small_model) -> None:
+    wall = StimulusWall(small_model, [0, 2], seed=[0, 1, 2], **FEW)
+    assert figures(wall)["ended"] == "0 of 6 runs"
+    wall.start().result(timeout=60)
+    assert figures(wall)["ended"] == "6 of 6 runs"
+    words = "6 of 6 runs have ended (2 neurons, 3 seeds each)."
+    assert wall._status.message.startswith(words)
+    wall.close()
+
+
+def test_others_in_the_folder_are_not_counted(small_model, tmp_path) -> None:
+    optimize_population(small_model, seed=[0, 1], folder=tmp_path, **FEW)
+    wall = StimulusWall(small_model, [1], seed=[1, 2], folder=tmp_path, **FEW)
+    assert "1 of 2 runs is in" in wall._status.message
+    assert "beside 5 of other neurons or seeds" in wall._status.message
+    wall.start().result(timeout=60)
+    assert figures(wall)["ended"] == "2 of 2 runs"
+    wall.close()
+
+
+def test_what_remains_is_told_by_this_run_alone(small_model, tmp_path) -> None:
+    settings = {"time_steps": 9, "max_iterations": 600, "patience": None}
+    optimize_population(small_model, [0, 1], folder=tmp_path, **settings)
+    wall = StimulusWall(small_model, folder=tmp_path, **settings)
+
+    async def pause_and_stop() -> tuple[str, str]:
+        job = wall.start()
+        while job.iteration < 30:
+            await asyncio.sleep(0.001)
+        job.pause()
+        while wall._status.kind != "paused":
+            await asyncio.sleep(0.005)
+        share = (wall._live.progress - 2 / 3) / (1 / 3)  # of what was left to do
+        assert 0 < share < 0.9
+        expected = as_time(job.elapsed * (1 - share) / share)
+        told = figures(wall)["remaining, at most"]
+        wall.stop()
+        await job
+        return expected, told
+
+    expected, told = asyncio.run(pause_and_stop())
+    assert told == expected
+    assert figures(wall)["remaining, at most"] == "–"
+    wall.close()
+
+
+def test_a_paused_run_is_not_thrown_away_by_a_click(small_model) -> None:
+    wall = StimulusWall(small_model, **(FEW | {"max_iterations": 10**6, "patience": None}))
+
+    async def try_it() -> None:
+        job = wall.start()
+        while job.iteration < 3:
+            await asyncio.sleep(0.001)
+        assert wall._buttons.start.disabled
+        wall._buttons.pause.click()
+        while wall._status.kind != "paused":
+            await asyncio.sleep(0.005)
+        assert wall._buttons.start.disabled
+        wall._buttons.pause.click()
+        wall._buttons.stop.click()
+        await job
+
+    asyncio.run(try_it())
+    assert not wall._buttons.start.disabled
+    wall.close()
+
+
+def test_a_folder_of_another_model_is_refused_in_the_status(small_model, tmp_path) -> None:
+    settings = FEW | {"norm": 6.0}
+    optimize_population(small_model, [0], folder=tmp_path, **settings)
+    module = copy.deepcopy(small_model.module)
+    with torch.no_grad():
+        next(module.parameters()).add_(1.0)
+    other = RetinaModel(module, input_shape=(2, 6, 5), name="other")
+    wall = StimulusWall(other, folder=tmp_path, **settings)
+    assert wall._status.kind == "failed"
+    words = "not 'other'"
+    assert words in wall._status.message
+    assert str(tmp_path) in wall._status.message
+    assert wall.wall.images is None
+    with pytest.raises(OtherResults, match=words):
+        wall.start()
+    wall.close()
+
+
+def test_neurons_come_second(small_model) -> None:
+    wall = StimulusWall(small_model, [2, 0], **FEW)
+    assert wall.start().result(timeout=60).neurons == (0, 2)
     wall.close()

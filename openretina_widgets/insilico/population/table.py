@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from openretina_widgets.models.retina_model import ModelIdentity
 
 _KIND = "selectivity table"
 _ROWS_SHOWN = 12
+# Of a table with more than `_ALL_SHOWN` columns, as of the selectivity indices.
 _COLUMNS_SHOWN = ("neuron", "cell_type", "suggested_type", "on_off", "transience", "dsi", "osi")
+_ALL_SHOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,24 +273,21 @@ class SelectivityTable:
         return f"SelectivityTable({len(self)} neurons, {len(self.columns)} columns, {name})"
 
     def _repr_html_(self) -> str:
-        shown = [column for column in self.columns if column.name in _COLUMNS_SHOWN]
-        head = "".join(f"<th>{html.escape(column.label)}</th>" for column in shown)
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f'<td style="text-align:{"left" if c.kind == "text" else "right"}">'
-                f"{html.escape(as_text(self.values[c.name][row], c.period))}</td>"
-                for c in shown
-            )
-            + "</tr>"
+        return f"<b>{html.escape(repr(self))}</b>{self.html_rows()}"
+
+    def html_rows(self) -> str:
+        """Return the first rows as HTML, in which everything is escaped, and the columns' names."""
+        few = len(self.columns) <= _ALL_SHOWN
+        shown = [column for column in self.columns if few or column.name in _COLUMNS_SHOWN]
+        rows = (
+            [as_text(self.values[column.name][row], column.period) for column in shown]
             for row in range(min(len(self), _ROWS_SHOWN))
         )
         more = len(self) - _ROWS_SHOWN
-        rest = f"<i>and {more} more neurons</i>, " if more > 0 else ""
+        rest = f"<i>and {more} more neuron{'' if more == 1 else 's'}</i>, " if more > 0 else ""
         return (
-            f"<b>{html.escape(repr(self))}</b><table><tr>{head}</tr>{body}</table>"
-            f"{rest}{len(self.columns)} columns: "
-            f"{html.escape(', '.join(self.names))}"
+            html_table([column.label for column in shown], rows, [c.kind == "text" for c in shown])
+            + f"{rest}{len(self.columns)} columns: {html.escape(', '.join(self.names))}"
         )
 
 
@@ -337,6 +336,30 @@ def as_text(value: Any, period: int = 0) -> str:
     if 0 < abs(number) < 0.0005:
         return "0"
     return f"{number:.3g}".replace("-", "−")
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[bool]) -> str:
+    """Return a table as HTML, in which everything is escaped.
+
+    Parameters
+    ----------
+    head
+        Of each column.
+    rows
+        Texts, one for each column.
+    left
+        Whether a column stands at the left, as words do; figures stand at the right.
+    """
+
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        sides = ("left" if one else "right" for one in left)
+        return "".join(
+            f'<{tag} style="text-align:{side}">{html.escape(text)}</{tag}>'
+            for text, side in zip(texts, sides, strict=True)
+        )
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table><tr>{cells('th', head)}</tr>{body}</table>"
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

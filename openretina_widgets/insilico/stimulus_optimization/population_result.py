@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from openretina_widgets.errors import OutOfMemory
+from openretina_widgets.errors import OtherResults, OutOfMemory
 from openretina_widgets.insilico.archive import read_archive
 from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
 from openretina_widgets.memory import free_memory
@@ -280,6 +280,11 @@ class PopulationResult:
         return OptimizationResult.join(parts).take(np.argsort(order).tolist())
 
 
+def stored_in(folder: str | os.PathLike[str]) -> PopulationResult | None:
+    """Return what a folder holds, None where no run has begun in it."""
+    return PopulationResult.load(folder) if (Path(folder) / _CARD).exists() else None
+
+
 class Store:
     """Takes in what has ended, and writes it to a folder block by block, where there is one.
 
@@ -308,7 +313,7 @@ class Store:
         else:
             # A run that was killed at once has left its lock, and perhaps half a card.
             if any(file.name != _IN_USE and file.suffix != ".part" for file in path.iterdir()):
-                raise ValueError(
+                raise OtherResults(
                     f"folder: {os.fspath(path)!r} holds other files, and no results of a "
                     "population; give an empty folder, or one that does not exist yet"
                 )
@@ -401,26 +406,41 @@ def _read_card(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(no_results) from error
+        raise OtherResults(no_results) from error
     if not isinstance(card, dict) or card.pop("kind", None) != _KIND:
-        raise ValueError(no_results)
+        raise OtherResults(no_results)
     if (version := card.pop("format", None)) != _FORMAT:
-        raise ValueError(f"folder: expected format {_FORMAT} of results, got {version!r}")
+        raise OtherResults(f"folder: expected format {_FORMAT} of results, got {version!r}")
     return card
 
 
 def _check_same(folder: Path, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse a folder of another model or other settings, and say what differs."""
-    differing = [
+    """Refuse a folder of another model or other settings, and say what differs, the model first."""
+    had, wants = there.get("model") or {}, asked.get("model") or {}
+    differing = []
+    if had.get("weight_hash") != wants.get("weight_hash"):
+        names, hashes = (
+            [model.get(key) for model in (had, wants)] for key in ("name", "weight_hash")
+        )
+        differing.append(
+            f"of the model {names[0]!r}, not {names[1]!r}"
+            if names[0] != names[1]
+            else f"of the model {names[0]!r} with other weights ({hashes[0]}, not {hashes[1]})"
+        )
+    if there.get("data_key") != asked.get("data_key"):
+        differing.append(f"of session {there.get('data_key')!r}, not {asked.get('data_key')!r}")
+    settings = [
         f"{name} {had!r}, not {wants!r}"
-        for part in ("model", "data_key", "settings")
-        for name, had, wants in _differences(part, there.get(part), asked.get(part))
-        if name not in ("model.name", "model.source")  # the same weights from another place
+        for name, had, wants in _differences(
+            "settings", there.get("settings"), asked.get("settings")
+        )
     ]
+    if settings:
+        differing.append(f"with {'; '.join(settings)}")
     if differing:
-        raise ValueError(
-            f"folder: {os.fspath(folder)!r} holds results with {'; '.join(differing)}; give "
-            "another folder"
+        raise OtherResults(
+            f"folder: {os.fspath(folder)!r} holds results {', and '.join(differing)}; give another "
+            "folder"
         )
 
 

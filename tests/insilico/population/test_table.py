@@ -117,6 +117,18 @@ def test_shown_text_is_escaped(table):
     assert "4 neurons" in repr(table)
 
 
+def test_a_table_of_few_columns_shows_all_of_them(table):
+    page = table._repr_html_()
+    for label in ("neuron", "cell type", "DSI", "preferred size (µm)"):
+        assert f">{label}</th>" in page
+    assert page.count("<td") == 4 * 4
+    many = tuple(Column(f"x{i}", f"x{i}") for i in range(8))
+    values = {**table.values, **{column.name: [0.0] * 4 for column in many}}
+    page = SelectivityTable((*COLUMNS, *many), values)._repr_html_()
+    assert page.count("<th") == 3  # neuron, type and DSI: those that say most
+    assert "x7" in page
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(math.nan, "–"), (0.12345, "0.123"), (-0.5, "−0.5"), (300.0, "300"), ("ON", "ON")],
