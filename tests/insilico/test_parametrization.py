@@ -330,7 +330,12 @@ def test_parameters_are_saved_and_loaded_and_older_files_still_are(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"parametrization": "separable"}, TypeError, "parametrization: expected one such as Sep"),
+        (
+            {"parametrization": "separable"},
+            TypeError,
+            r"expected openretina_widgets\.Separable\(\)",
+        ),
+        ({"parametrization": GaborSinusoid}, TypeError, "GaborSinusoid.*got <class"),
         ({"rms": 1.0}, ValueError, "rms and mean_luminance cannot be held with it"),
         ({"precondition": GradientBlur()}, ValueError, "precondition and postprocessor change"),
         (

@@ -275,11 +275,17 @@ def test_both_are_recorded():
         (lambda: GradientBlur(0.0), ValueError, "a blur of 0 pixels and 0 frames"),
         (lambda: GradientSpectrum(0), ValueError, "exponent: expected a positive number"),
         (lambda: preconditioned(torch.optim.SGD, 1.0), TypeError, "gradient_filter: expected an"),
+        (lambda: preconditioned(torch.optim.SGD, GradientBlur), TypeError, "got <class"),
         (lambda: preconditioned(torch.optim.SGD, GradientBlur(), 3.0), TypeError, "bounds: "),
         (
             lambda: optimize_neurons(linear_model(1, stimulus_norm=1.0), 0, jitter=2, **ONE),
             TypeError,
-            "jitter: expected a Jitter, got 2",
+            r"jitter: expected a Jitter, such as openretina_widgets\.Jitter\(pixels=1\), got 2",
+        ),
+        (
+            lambda: optimize_neurons(linear_model(1, stimulus_norm=1.0), 0, precondition=1, **ONE),
+            TypeError,
+            r"^precondition: expected .* openretina_widgets\.GradientBlur\(pixels=1\).* got 1",
         ),
     ],
 )

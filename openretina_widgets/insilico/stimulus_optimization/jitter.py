@@ -148,5 +148,8 @@ def jittered(objective: Any, jitter: Jitter) -> JitteredObjective:
         If `jitter` is no `Jitter`.
     """
     if not isinstance(jitter, Jitter):
-        raise TypeError(f"jitter: expected a Jitter, got {jitter!r}")
+        raise TypeError(
+            "jitter: expected a Jitter, such as openretina_widgets.Jitter(pixels=1), got "
+            f"{jitter!r}"
+        )
     return JitteredObjective(objective, jitter)
