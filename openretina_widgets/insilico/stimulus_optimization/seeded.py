@@ -179,6 +179,7 @@ def seeded(
         check_filter(precondition, "precondition")
     if jitter is not None:
         objective = jittered(objective, jitter)
+        jitter.check_shape(shape)
     stopper = OptimizationStopper(max_iterations, patience, min_delta)
     total = len(seeds) * experiments
     bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
