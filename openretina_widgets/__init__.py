@@ -28,10 +28,21 @@ if TYPE_CHECKING:
         optimize_function,
     )
     from openretina_widgets.insilico.stimulus_optimization.groups import optimize_groups
+    from openretina_widgets.insilico.stimulus_optimization.jitter import Jitter
     from openretina_widgets.insilico.stimulus_optimization.layer_objective import optimize_layer
     from openretina_widgets.insilico.stimulus_optimization.neurons import optimize_neurons
+    from openretina_widgets.insilico.stimulus_optimization.parametrization import (
+        DifferenceOfGaussians,
+        GaborSinusoid,
+        LowFrequencies,
+        Separable,
+    )
     from openretina_widgets.insilico.stimulus_optimization.population import optimize_population
     from openretina_widgets.insilico.stimulus_optimization.population_result import PopulationResult
+    from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
+        GradientBlur,
+        GradientSpectrum,
+    )
     from openretina_widgets.insilico.stimulus_optimization.result import OptimizationResult
     from openretina_widgets.insilico.stimulus_optimization.sparse import sparse_stimuli
     from openretina_widgets.insilico.tuning_analyses import experiments
@@ -66,7 +77,13 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Classroom": "tutorials.classroom",
+    "DifferenceOfGaussians": "insilico.stimulus_optimization.parametrization",
+    "GaborSinusoid": "insilico.stimulus_optimization.parametrization",
+    "GradientBlur": "insilico.stimulus_optimization.preconditioning",
+    "GradientSpectrum": "insilico.stimulus_optimization.preconditioning",
+    "Jitter": "insilico.stimulus_optimization.jitter",
     "Job": "jobs",
+    "LowFrequencies": "insilico.stimulus_optimization.parametrization",
     "ModelLoader": "widgets.model_loader",
     "NeuronPicker": "widgets.neuron_picker",
     "OptimizationResult": "insilico.stimulus_optimization.result",
@@ -79,6 +96,7 @@ _HOME = {
     "RetinaLab": "widgets.retina_lab",
     "RetinaModel": "models",
     "SelectivityTable": "insilico.population",
+    "Separable": "insilico.stimulus_optimization.parametrization",
     "StimulusDesigner": "widgets.stimulus_designer",
     "StimulusOptimizer": "widgets.stimulus_optimizer",
     "StimulusPlayer": "widgets.stimulus_player",
@@ -115,7 +133,13 @@ _SUBPACKAGES = ("data_io", "export", "insilico", "jobs", "models", "tutorials", 
 
 __all__ = [
     "Classroom",
+    "DifferenceOfGaussians",
+    "GaborSinusoid",
+    "GradientBlur",
+    "GradientSpectrum",
+    "Jitter",
     "Job",
+    "LowFrequencies",
     "ModelLoader",
     "NeuronPicker",
     "OptimizationResult",
@@ -129,6 +153,7 @@ __all__ = [
     "RetinaLab",
     "RetinaModel",
     "SelectivityTable",
+    "Separable",
     "StimulusDesigner",
     "StimulusOptimizer",
     "StimulusPlayer",

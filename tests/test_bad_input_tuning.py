@@ -397,8 +397,9 @@ def test_sweep_names_the_argument(settings: dict[str, Any], error: type[Exceptio
         swept(GRATINGS, **settings)
 
 
-def test_a_negative_neuron_counts_from_the_last():
-    assert swept(GRATINGS, neurons=-1).neurons == (83,)
+def test_a_negative_neuron_is_refused():
+    with says("has no neuron -1; it has neurons 0 to 83, the nearest is 0"):
+        swept(GRATINGS, neurons=-1)
 
 
 @pytest.mark.parametrize("centres", ["a", [("a", "b"), (0, 0)], [(0, 0)], [(NAN, 0), (0, 0)]])

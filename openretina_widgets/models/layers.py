@@ -137,7 +137,7 @@ def find_layer(layers: Sequence[Layer], name: str) -> Layer:
 
 
 def check_channels(layer: Layer, channels: Sequence[int] | int | None) -> tuple[int, ...]:
-    """Return channels as non-negative whole numbers, all of the layer for None.
+    """Return channels as whole numbers that count from 0, all of the layer for None.
 
     Raises
     ------
@@ -156,12 +156,12 @@ def check_channels(layer: Layer, channels: Sequence[int] | int | None) -> tuple[
     for one in asked:
         if not is_index(one):
             raise TypeError(f"channels: expected whole numbers, got {one!r}")
-        if not -n <= one < n:
+        if not 0 <= one < n:
             raise ValueError(
                 f"channels: layer {layer.name!r} has no channel {one}; it has channels 0 to "
                 f"{n - 1}, the nearest is {0 if one < 0 else n - 1}"
             )
-    return tuple(int(one) % n for one in asked)
+    return tuple(int(one) for one in asked)
 
 
 def layer_output(

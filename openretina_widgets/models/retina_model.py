@@ -287,7 +287,7 @@ class RetinaModel(nn.Module):
         return data_key
 
     def check_neurons(self, neurons: Sequence[int] | int, data_key: str | None = None) -> list[int]:
-        """Return neuron indices as a list of non-negative integers.
+        """Return neuron indices as a list of integers; they count from 0.
 
         Raises
         ------
@@ -309,13 +309,13 @@ class RetinaModel(nn.Module):
         for neuron in chosen:
             if not is_index(neuron):
                 raise TypeError(f"neurons: expected whole numbers, got {neuron!r}")
-            if not -n <= neuron < n:
+            if not 0 <= neuron < n:  # -1 from a search that found nothing is no last neuron
                 nearest = 0 if neuron < 0 else n - 1
                 raise ValueError(
                     f"neurons: session {session!r} has no neuron {neuron}; it has neurons 0 to "
                     f"{n - 1}, the nearest is {nearest}"
                 )
-        return [int(neuron) % n for neuron in chosen]
+        return [int(neuron) for neuron in chosen]
 
     def stimulus_shape(self, time_steps: int = 50, num_batches: int = 1) -> tuple[int, ...]:
         """Return the shape ``(batch, channel, time, height, width)`` of a stimulus.

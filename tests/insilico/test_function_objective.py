@@ -165,7 +165,8 @@ class Callable:
     [
         (raising, ObjectiveFailed,
          r"^function: raising raised RuntimeError: The size .*, in line \d+: "
-         r"return \(stimulus \* weights\)\.sum\(\)$"),
+         r"return \(stimulus \* weights\)\.sum\(\); 'stimulus' was given the stimulus "
+         rf"\(1, 2, {LAG + 1}, .*; to get the response, name the parameter 'response'$"),
         (functools.partial(raising), ObjectiveFailed, r"^function: raising raised .* weights"),
         (Callable(), ObjectiveFailed,
          r"Callable raised AttributeError: .*, in line \d+: return stimulus\.unknown_method\(\)"),
@@ -209,6 +210,11 @@ def test_an_error_in_the_middle_is_said_with_its_line(model):
         ({"model": INPUT_SHAPE, "data_key": "a", "norm": 1.0}, ValueError, "data_key: there are"),
         ({"data_key": "lost"}, ValueError, "data_key: there is no session 'lost'"),
         ({"window": (0, 1)}, ValueError, "window: a function of the stimulus is given all"),
+        (
+            {"model": INPUT_SHAPE, "norm": 1.0, "function": lambda response: response.sum()},
+            ValueError,
+            "called 'response', and there is no model",
+        ),
         ({"nrom": 1.0}, TypeError, "optimize_function: there is no setting 'nrom'; the nearest"),
         ({"norm": 1e6, "stimulus_range": [(-1, 1)] * 2}, ValueError, "norm: .* out of reach"),
         ({"seed": []}, ValueError, "seed: expected at least one"),
@@ -216,8 +222,54 @@ def test_an_error_in_the_middle_is_said_with_its_line(model):
     ],
 )
 def test_bad_settings_are_told(model, given, error, message):
+    given = {"model": model, "function": lambda x: x.sum(), **ONE, **given}
     with pytest.raises(error, match=message):
-        optimize_function(function=lambda x: x.sum(), **{"model": model, **ONE, **given})
+        optimize_function(**given)
+
+
+@pytest.mark.parametrize("name", ["r", "responses", "y", "self"])
+def test_a_name_that_does_not_say_what_it_is_given_is_refused(model, name):
+    def call(value):
+        return value.mean()
+
+    function = eval(f"lambda {name}: call({name})", {"call": call})
+    words = f"calls its first parameter '{name}', .* 'response' for the response .* 'stimulus'"
+    with pytest.raises(ValueError, match=words):
+        function_steps(model, function, **ONE)
+    with pytest.raises(ValueError, match=words):
+        FunctionObjective(function, model)
+
+
+@pytest.mark.parametrize("name", ["stimulus", "movie", "x"])
+def test_a_name_of_the_stimulus_gets_the_stimulus(model, name):
+    shapes = []
+
+    def call(value):
+        shapes.append(tuple(value.shape))
+        return value.mean()
+
+    function = eval(f"lambda {name}: call({name})", {"call": call})
+    optimize_function(model, function, max_iterations=1, **ONE)
+    assert set(shapes) == {model.stimulus_shape(LAG + 1)}
+
+
+def test_an_object_with_forward_and_what_hides_its_parameters_get_the_stimulus(model):
+    class Objective:
+        def forward(self, r):
+            return r[0, 0].mean()
+
+    for one in (Objective(), torch.sum):
+        optimize_function(model, one, max_iterations=1, **ONE)
+
+
+def test_an_error_says_what_the_response_is(model):
+    with pytest.raises(ObjectiveFailed, match=r"'response' was given the response \(1, 3\)"):
+        optimize_function(model, lambda response: response[:, 5].mean(), **ONE)
+
+
+def test_the_help_says_what_the_name_decides():
+    words = " ".join(str(optimize_function.__doc__).split())
+    assert "name of the function's parameter says what it is given" in words
 
 
 def test_the_random_state_of_the_user_stays(model):

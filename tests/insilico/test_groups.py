@@ -49,7 +49,7 @@ def test_the_best_stimulus_of_linear_neurons_is_the_mean_of_their_filters():
         ("off", {"off": (1,)}),
         (["OFF sustained", "ON"], {"OFF sustained": (4,), "ON": (0, 2)}),
         (["ON", [3, 1]], {"ON": (0, 2), "1": (3, 1)}),
-        ([3, -1], {"0": (3, 4)}),
+        ([3, 4], {"0": (3, 4)}),
         (range(2), {"0": (0, 1)}),
         ({"mine": [2], "theirs": "ON"}, {"mine": (2,), "theirs": (0, 2)}),
     ],

@@ -97,7 +97,7 @@ def test_every_core_of_openretina_has_layers_and_a_stimulus_for_their_channels(n
     before = state_of(model.module)
     steps = model.lag + 3
     result = optimize_layer(
-        model, first.name, [0, -1], time_steps=steps, max_iterations=4, norm=3.0
+        model, first.name, [0, first.channels - 1], time_steps=steps, max_iterations=4, norm=3.0
     )
     assert_untouched(model.module, before)
     assert hooks_of(model) == 0
@@ -256,6 +256,7 @@ def test_what_another_thread_computes_with_the_module_is_not_taken(network):
         ("core.9", {}, r"layer: there is no layer 'core.9'; the nearest is 'core.\d'; known: "),
         (3, {}, "layer: there is no layer '3'"),
         ("core.0", {"channels": [4]}, "layer 'core.0' has no channel 4; .* the nearest is 3"),
+        ("core.0", {"channels": -1}, "no channel -1; it has channels 0 to 3, the nearest is 0"),
         ("core.0", {"channels": -9}, "no channel -9; it has channels 0 to 3, the nearest is 0"),
         ("core.0", {"channels": []}, "channels: expected at least one channel"),
         ("core.0", {"place": "middel"}, "place: .* the nearest is 'middle'"),

@@ -185,6 +185,7 @@ def test_numpy_integers_are_integers(bounded):
     ("neurons", "settings", "error", "message"),
     [
         (3, {}, ValueError, "no neuron 3; it has neurons 0 to 2, the nearest is 2"),
+        (-1, {}, ValueError, "no neuron -1; it has neurons 0 to 2, the nearest is 0"),
         ([0, -4], {}, ValueError, "no neuron -4; .* the nearest is 0"),
         ([], {}, ValueError, "neurons: expected at least one neuron, got none"),
         ("0", {}, TypeError, "neurons: expected whole numbers, got '0'"),

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from openretina_widgets import most_discriminative_stimuli, optimize_neurons
+from openretina_widgets.data_io.artificial_stimuli import drifting_grating
+from openretina_widgets.data_io.artificial_stimuli.screen import Screen
 from openretina_widgets.insilico.stimulus_optimization import (
     DifferenceOfGaussians,
     GaborSinusoid,
@@ -154,33 +156,44 @@ def test_a_gabor_is_recovered_with_its_parameters_and_units(drifting):
     found = {name: values[best] for name, values in result.parameters.items()}
     for name, expected, unit in (
         ("centre_x", 100.0, "µm"),
-        ("centre_y", -150.0, "µm"),
+        ("centre_y", 150.0, "µm"),
         ("sigma", 125.0, "µm"),
         ("spatial_frequency", 3.0, "cycles/mm"),
         ("temporal_frequency", 4.0, "Hz"),
     ):
         assert float(found[name]) == pytest.approx(expected, rel=0.03), name
         assert result.parameter_units[name] == unit
-    turned = float(found["orientation"]) - 30.0
-    assert abs(math.sin(math.radians(turned))) < 0.03
+    # With y up, 30° downwards is -30°, and the bars lie across that, at 60°.
+    assert float(found["orientation"]) == pytest.approx(60.0, abs=2.0)
+    assert ("direction" in found) == drifting
+    if drifting:
+        assert float(found["direction"]) == pytest.approx(330.0, abs=2.0)
     # Its contrasts, other than signs, are those of the filter at the norm.
     ratio = float(found["contrast"][1] / found["contrast"][0])
     assert ratio == pytest.approx(-0.5, abs=0.02)
     assert ("temporal_phase" in found) != drifting
 
 
-def test_the_parameters_put_into_the_formula_are_the_stimulus():
+@pytest.mark.parametrize("seed", range(4))
+def test_the_parameters_put_into_the_formula_are_the_stimulus(seed):
     model = neuron_of(torch.randn(1, *LARGE, generator=torch.Generator().manual_seed(0)))
     result = optimize_neurons(
-        model, 0, parametrization=GaborSinusoid(), time_steps=LARGE[1], norm=3.0, max_iterations=5
+        model,
+        0,
+        seed=seed,
+        parametrization=GaborSinusoid(),
+        time_steps=LARGE[1],
+        norm=3.0,
+        max_iterations=5,
     )
+    assert 0.0 <= float(result.parameters["orientation"]) < 180.0
     p = {name: values[0] for name, values in result.parameters.items()}
     movie = gabor(
         Geometry(*LARGE),
         x=float(p["centre_x"]),
-        y=float(p["centre_y"]),
+        y=-float(p["centre_y"]),  # down, as in the formula above
         sigma=float(p["sigma"]),
-        angle=float(p["orientation"]),
+        angle=-(float(p["orientation"]) + 90.0),
         f=float(p["spatial_frequency"]),
         phase=math.radians(float(p["spatial_phase"])),
         rate=float(p["temporal_frequency"]) / 30.0,
@@ -209,7 +222,7 @@ def test_a_difference_of_gaussians_is_recovered():
     )
     best = int(result.score.argmax())
     assert cosine(result.stimulus[best], time * space) >= 0.999
-    for name, expected in (("centre_x", 1.5), ("centre_y", 2.0), ("sigma", 1.8)):
+    for name, expected in (("centre_x", 1.5), ("centre_y", -2.0), ("sigma", 1.8)):
         assert float(result.parameters[name][best]) == pytest.approx(expected, rel=0.05), name
     assert abs(cosine(result.parameters["time"][best], time)) >= 0.999
 
@@ -299,6 +312,67 @@ def test_penalties_and_settings_are_those_of_the_stimulus():
     assert (result.model, result.lag) == (model.identity, LAG)
 
 
+@pytest.mark.parametrize("direction", [0.0, 45.0, 90.0, 200.0, 330.0])
+def test_direction_and_orientation_are_those_of_a_grating(direction):
+    """A grating of known direction is the filter, and its patch is found with that direction."""
+    grating = drifting_grating(
+        Screen(("one",), 16, 14, 30.0, pixel_size_um=50.0),
+        direction=direction,
+        spatial_frequency=3.0,
+        temporal_frequency=3.0,
+        duration_s=20 / 30,
+        before_s=0.0,
+        settle_s=0.0,
+        cycles=None,
+    )
+    model = neuron_of(grating.movie[None, :, :20], stimulus_norm=3.0, pixel_size_um=50.0)
+    result = optimize_neurons(
+        model,
+        0,
+        seed=range(8),
+        parametrization=GaborSinusoid(drifting=True),
+        time_steps=20,
+        max_iterations=300,
+        patience=None,
+    )
+    best = int(result.score.argmax())
+    found = float(result.parameters["direction"][best])
+    assert abs((found - direction + 180) % 360 - 180) < 3.0
+    bars = float(result.parameters["orientation"][best])
+    assert abs((bars - (direction - 90) + 90) % 180 - 90) < 3.0
+
+
+@pytest.mark.parametrize("drifting", [False, True])
+def test_a_file_from_before_y_was_up_is_read_as_now(tmp_path, drifting):
+    model = linear_model(1, stimulus_norm=2.0)
+    form = GaborSinusoid(drifting)
+    result = optimize_neurons(
+        model, 0, seed=range(6), parametrization=form, max_iterations=1, **ONE
+    )
+    with np.load(result.save(tmp_path / "one.npz")) as file:
+        arrays = dict(file)
+    words = json.loads(str(arrays.pop("words")))
+    assert words.pop("y") == "up"
+    arrays["parameter centre_y"] = -arrays["parameter centre_y"]
+    across = arrays["parameter orientation"] + 90.0
+    if drifting:
+        across = arrays.pop("parameter direction")
+        del words["parameter_units"]["direction"]
+    # Half of the standing ones were reported half a turn further, with the other phase.
+    turned = np.arange(6) % 2 == 1 if not drifting else np.zeros(6, dtype=bool)
+    arrays["parameter orientation"] = (-across + 180.0 * turned) % 360
+    phase = arrays["parameter spatial_phase"]
+    arrays["parameter spatial_phase"] = np.where(turned, -phase, phase) % 360
+    np.savez(tmp_path / "older.npz", words=np.array(json.dumps(words)), **arrays)
+    older = OptimizationResult.load(tmp_path / "older.npz")
+    assert older.parameter_units == result.parameter_units
+    assert older.parameters.keys() == result.parameters.keys()
+    for name, values in result.parameters.items():
+        torch.testing.assert_close(
+            older.parameters[name].double(), values.double(), atol=1e-3, rtol=1e-5
+        )
+
+
 def test_groups_have_parametrized_stimuli_too():
     model = linear_model(4, stimulus_norm=2.0)
     result = most_discriminative_stimuli(
@@ -330,7 +404,12 @@ def test_parameters_are_saved_and_loaded_and_older_files_still_are(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"parametrization": "separable"}, TypeError, "parametrization: expected one such as Sep"),
+        (
+            {"parametrization": "separable"},
+            TypeError,
+            r"expected openretina_widgets\.Separable\(\)",
+        ),
+        ({"parametrization": GaborSinusoid}, TypeError, "GaborSinusoid.*got <class"),
         ({"rms": 1.0}, ValueError, "rms and mean_luminance cannot be held with it"),
         ({"precondition": GradientBlur()}, ValueError, "precondition and postprocessor change"),
         (

@@ -275,14 +275,35 @@ def test_both_are_recorded():
         (lambda: GradientBlur(0.0), ValueError, "a blur of 0 pixels and 0 frames"),
         (lambda: GradientSpectrum(0), ValueError, "exponent: expected a positive number"),
         (lambda: preconditioned(torch.optim.SGD, 1.0), TypeError, "gradient_filter: expected an"),
+        (lambda: preconditioned(torch.optim.SGD, GradientBlur), TypeError, "got <class"),
         (lambda: preconditioned(torch.optim.SGD, GradientBlur(), 3.0), TypeError, "bounds: "),
         (
             lambda: optimize_neurons(linear_model(1, stimulus_norm=1.0), 0, jitter=2, **ONE),
             TypeError,
-            "jitter: expected a Jitter, got 2",
+            r"jitter: expected a Jitter, such as openretina_widgets\.Jitter\(pixels=1\), got 2",
+        ),
+        (
+            lambda: optimize_neurons(linear_model(1, stimulus_norm=1.0), 0, precondition=1, **ONE),
+            TypeError,
+            r"^precondition: expected .* openretina_widgets\.GradientBlur\(pixels=1\).* got 1",
         ),
     ],
 )
 def test_bad_settings_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_shift_that_leaves_nothing_of_the_stimulus_is_refused():
+    model = linear_model(1, stimulus_norm=1.0)
+    _, _, time, height, width = model.stimulus_shape(**ONE)
+    side = min(height, width)
+    words = rf"jitter: a shift of {side} pixels .* {height} × {width} pixels .* at most {side - 1}$"
+    with pytest.raises(ValueError, match=words):
+        optimize_neurons(model, 0, jitter=Jitter(side), **ONE)
+    with pytest.raises(ValueError, match=words):
+        Jitter(side).forward(torch.zeros(1, 2, time, height, width), 0)
+    with pytest.raises(ValueError, match=f"jitter: a shift of {time} frames .* at most {time - 1}"):
+        optimize_neurons(model, 0, jitter=Jitter(0, frames=time), **ONE)
+    most = Jitter(side - 1, frames=time - 1)
+    assert optimize_neurons(model, 0, jitter=most, max_iterations=1, **ONE).score.isfinite().all()

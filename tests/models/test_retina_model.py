@@ -291,7 +291,7 @@ def test_an_unknown_session_is_refused_and_the_nearest_named(network):
 def test_check_neurons_gives_indices_from_zero():
     model = linear_model(3)
     assert model.check_neurons(2) == [2]
-    assert model.check_neurons([-1, 0, 0]) == [2, 0, 0]
+    assert model.check_neurons([2, 0, 0]) == [2, 0, 0]
     assert model.check_neurons(range(3)) == [0, 1, 2]
     assert model.check_neurons(torch.tensor([1, 2]).numpy()) == [1, 2]
 
@@ -301,6 +301,7 @@ def test_check_neurons_gives_indices_from_zero():
     [
         (3, ValueError, "session 'default' has no neuron 3; .*0 to 2, the nearest is 2"),
         ([0, -4], ValueError, "has no neuron -4; .* the nearest is 0"),
+        (-1, ValueError, "has no neuron -1; it has neurons 0 to 2, the nearest is 0"),
         ([], ValueError, "neurons: expected at least one neuron, got none"),
         ([0.5], TypeError, r"neurons: expected whole numbers, got 0\.5"),
         (0.5, TypeError, r"neurons: expected whole numbers, got 0\.5"),

@@ -23,7 +23,7 @@ def test_it_starts_with_the_first_neuron_of_the_first_session(two_sessions):
 
 
 def test_neurons_count_once_and_keep_their_order(small_model):
-    selection = Selection(small_model, neurons=[2, 0, 2, -1])
+    selection = Selection(small_model, neurons=[2, 0, 2, 2])
     assert selection.neurons == (2, 0)
     assert selection.labels == ("2", "0 · ON sustained")
 

@@ -36,6 +36,23 @@ from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 
+_OF_RESPONSE = "response"
+_OF_STIMULUS = (
+    "stimulus",
+    "stimuli",
+    "stim",
+    "movie",
+    "movies",
+    "video",
+    "image",
+    "images",
+    "input",
+    "x",
+)
+"""What the first parameter may be called. Any other name is refused: given the stimulus where the
+response was meant, a function such as ``lambda r: r.mean()`` would be maximised without an error,
+and the optimum would be a wrong one."""
+
 
 @dataclass(frozen=True)
 class FunctionObjective:
@@ -44,11 +61,13 @@ class FunctionObjective:
     Attributes
     ----------
     function
-        Where its first parameter is called ``response``: it maps the model's response in the
-        window, ``(time, neuron)``, to one number. Any other one maps a stimulus
-        ``(1, channel, time, height, width)`` to one number. With `whole_batch` it maps a batch of
-        either to ``(batch,)``. An object with ``forward``, such as OpenRetina's objectives, is
-        asked through that. Torch operations alone.
+        The name of its first parameter says what it is given. ``response``: it maps the model's
+        response in the window, ``(time, neuron)``, to one number. ``stimulus``, ``movie``, ``x``
+        and the like: it maps a stimulus ``(1, channel, time, height, width)`` to one number. Other
+        names are refused. With `whole_batch` it maps a batch of either to ``(batch,)``. An object
+        with ``forward``, such as OpenRetina's objectives, is asked through that and given the
+        stimulus, whatever it calls it; so is one that does not tell its parameters. Torch
+        operations alone.
     model
         Held frozen while the objective is optimised; None where none is known.
     data_key
@@ -68,6 +87,7 @@ class FunctionObjective:
     batched: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
+        _check_name(self.function)
         if self.model is None and self.takes_response:
             raise ValueError(
                 "function: its first parameter is called 'response', and there is no model that "
@@ -140,8 +160,21 @@ class FunctionObjective:
                 raise
             raise ObjectiveFailed(
                 f"function: {name_of(self.function)} raised {type(error).__name__}: {error}"
-                f"{_place(self.function, error.__traceback__)}"
+                f"{_place(self.function, error.__traceback__)}{self._what_was_given(given)}"
             ) from error
+
+    def _what_was_given(self, given: torch.Tensor) -> str:
+        """Return what the function worked on, in words: its error may come of a wrong idea."""
+        name, shape = _first_parameter(self.function), tuple(given.shape)
+        if not name:
+            return ""
+        if self.takes_response:
+            axes = "batch, time, neuron" if self.whole_batch else "time, neuron"
+            return f"; {name!r} was given the response {shape}: ({axes})"
+        words = f"; {name!r} was given the stimulus {shape}: (batch, channel, time, height, width)"
+        if self.model is None or hasattr(self.function, "forward"):
+            return words
+        return f"{words}; to get the response, name the parameter {_OF_RESPONSE!r}"
 
     def forward(self, stimulus: torch.Tensor) -> torch.Tensor:
         """Return the scores ``(batch,)``, to be maximised."""
@@ -159,6 +192,11 @@ def optimize_function(
 ) -> OptimizationResult:
     """Find the stimulus that a plain function likes best.
 
+    **The name of the function's parameter says what it is given**: the model's response
+    ``(time, neuron)`` where it is ``response``, the stimulus
+    ``(1, channel, time, height, width)`` where it is ``stimulus``, ``movie`` or ``x``. Another name
+    is refused, since a function of the one that is given the other may well have an optimum.
+
     Settings, errors and result are those of `function_steps`. The elements of the result are the
     seeds.
 
@@ -167,6 +205,9 @@ def optimize_function(
     >>> def difference(response):  # (time, neuron), in the window
     ...     return response[:, 3].mean() - response[:, 7].mean()
     >>> result = optimize_function(load_model("synthetic"), difference, seed=[0, 1])
+    >>> def last_frame(stimulus):  # (1, channel, time, height, width)
+    ...     return stimulus[:, 0, -1].mean()
+    >>> result = optimize_function(load_model("synthetic"), last_frame)
     """
     check_settings("optimize_function", settings, function_steps, seeded)
     return drain(function_steps(model, function, **settings))
@@ -192,8 +233,9 @@ def function_steps(
         stimulus its shape, range, norm and device. Where there is none,
         ``(channel, height, width)``.
     function
-        A function of the response where its first parameter is called ``response``, else of the
-        stimulus, or an object with ``forward``; see `FunctionObjective`.
+        A function of the response where its first parameter is called ``response``, of the
+        stimulus where it is called ``stimulus``, ``movie`` or ``x``, or an object with
+        ``forward``, which is given the stimulus; see `FunctionObjective`.
     whole_batch
         True where the function takes a batch at once, which is faster. The scores have to be
         independent of each other.
@@ -223,6 +265,7 @@ def function_steps(
             "function: expected a function of the response or of the stimulus, or an object with "
             f"forward(stimulus), got {function!r}"
         )
+    _check_name(function)
     if window is not None and not takes_response(function):
         raise ValueError(
             "window: a function of the stimulus is given all frames; take the mean over some in "
@@ -280,13 +323,28 @@ def name_of(function: Any) -> str:
 
 def takes_response(function: Any) -> bool:
     """Tell whether a function asks for the response: its first parameter is called so."""
-    if hasattr(function, "forward"):
-        return False
+    return not hasattr(function, "forward") and _first_parameter(function) == _OF_RESPONSE
+
+
+def _first_parameter(function: Any) -> str:
+    """Return the name of the first parameter, "" where there is none or it is not told."""
     try:
-        names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return False
-    return names[:1] == ["response"]
+        names = list(inspect.signature(_act(function)).parameters)
+    except (TypeError, ValueError):  # of torch's own functions, for instance
+        return ""
+    return names[0] if names else ""
+
+
+def _check_name(function: Any) -> None:
+    """Refuse a function that does not say whether it wants the response or the stimulus."""
+    name = _first_parameter(function)
+    if hasattr(function, "forward") or name in ("", _OF_RESPONSE, *_OF_STIMULUS):
+        return
+    raise ValueError(
+        f"function: {name_of(function)} calls its first parameter {name!r}, and the name has to "
+        f"say what it is given: {_OF_RESPONSE!r} for the response (time, neuron), 'stimulus', "
+        "'movie' or 'x' for the stimulus (1, channel, time, height, width)"
+    )
 
 
 def source_of(function: Any) -> str:

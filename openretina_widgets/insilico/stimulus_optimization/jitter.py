@@ -24,9 +24,9 @@ class Jitter:
     Parameters
     ----------
     pixels
-        Largest shift along height and width.
+        Largest shift along height and width, less than either.
     frames
-        Largest shift in time.
+        Largest shift in time, less than the frames of the stimulus.
     seed
         Of the shifts.
     """
@@ -46,6 +46,27 @@ class Jitter:
         if not self.pixels and not self.frames:
             raise ValueError("pixels, frames: a jitter of 0 pixels and 0 frames shifts nothing")
 
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Refuse stimuli of a shape ``(..., time, height, width)`` that a shift would empty.
+
+        Raises
+        ------
+        ValueError
+            If the largest shift leaves nothing of the stimulus but a repeated edge.
+        """
+        time, height, width = shape[-3:]
+        if self.pixels >= min(height, width):
+            raise ValueError(
+                f"jitter: a shift of {self.pixels} pixels takes everything out of a frame of "
+                f"{height} × {width} pixels (height × width); expected pixels of at most "
+                f"{min(height, width) - 1}"
+            )
+        if self.frames >= time:
+            raise ValueError(
+                f"jitter: a shift of {self.frames} frames takes everything out of a stimulus of "
+                f"{time} frames; expected frames of at most {time - 1}"
+            )
+
     def shift(self, iteration: int) -> tuple[int, int, int]:
         """Return the shift of an iteration: frames, then pixels along height and width."""
         draw = np.random.default_rng((self.seed, iteration))
@@ -56,6 +77,7 @@ class Jitter:
 
     def forward(self, stimulus: torch.Tensor, iteration: int | Sequence[int]) -> torch.Tensor:
         """Return the stimulus as the model sees it in an iteration, that of each row or of all."""
+        self.check_shape(stimulus.shape)
         each = iteration if isinstance(iteration, Sequence) else [iteration]
         shift_of = {one: self.shift(one) for one in set(each)}
         if len(shift_of) == 1:
@@ -148,5 +170,8 @@ def jittered(objective: Any, jitter: Jitter) -> JitteredObjective:
         If `jitter` is no `Jitter`.
     """
     if not isinstance(jitter, Jitter):
-        raise TypeError(f"jitter: expected a Jitter, got {jitter!r}")
+        raise TypeError(
+            "jitter: expected a Jitter, such as openretina_widgets.Jitter(pixels=1), got "
+            f"{jitter!r}"
+        )
     return JitteredObjective(objective, jitter)

@@ -74,6 +74,10 @@ class MeanReducer:
                 "neuron_dim: the response of one stimulus is (time, neuron), so the neurons are "
                 f"on axis 1; got {self.neuron_dim!r}"
             )
+        chosen = self.indices if isinstance(self.indices, Iterable) else [self.indices]
+        for neuron in chosen:
+            if neuron is not None and neuron < 0:
+                raise ValueError(f"indices: expected neurons, which count from 0, got {neuron}")
         if self.window is not None:
             start, stop = _ends(self.window)
             if not 0 <= start < stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -100,12 +100,14 @@ class Separable:
 class GaborSinusoid:
     """A Gabor patch times a sinusoid in time, the same in each channel but for its contrast.
 
-    With x and y from the frame's middle, to the right and down, x' = x cos θ + y sin θ and
-    t = 0 in the first frame, it is ``contrast · exp(-(x² + y²) / 2 σ²) · cos(2π f x' + φ) ·
-    sin(2π g t + ψ)``, with x, y and x' from the patch's own centre; ``drifting`` makes it
-    ``contrast · exp(…) · cos(2π f x' - 2π g t + φ)``, which moves along θ.
+    With x to the right and y up from the patch's own centre, x' = x cos θ + y sin θ and t = 0 in
+    the first frame, it is ``contrast · exp(-(x² + y²) / 2 σ²) · cos(2π f x' + φ) ·
+    sin(2π g t + ψ)``, where x' runs across the bars: θ = orientation + 90°. ``drifting`` makes it
+    ``contrast · exp(…) · cos(2π f x' - 2π g t + φ)``, which moves along θ = direction.
 
-    The parameters are ``centre_x``, ``centre_y``, ``sigma``, ``orientation`` θ (°),
+    The parameters are ``centre_x`` and ``centre_y`` from the frame's middle, to the right and up,
+    ``sigma``, ``orientation`` (°, that of the bars, in [0, 180), 0° horizontal and 90° vertical),
+    ``direction`` (°, of motion, in [0, 360), 0° to the right and 90° up; none where it stands),
     ``spatial_frequency`` f, ``spatial_phase`` φ (°), ``temporal_frequency`` g (Hz),
     ``temporal_phase`` ψ (°, none where it drifts) and ``contrast`` ``(batch, channel)`` (model
     units). Several different sets of them may be optima: start from several seeds.
@@ -157,13 +159,13 @@ class GaborSinusoid:
     ) -> Parameters:
         """Return the parameters; see the class."""
         x, y, sigma, angle, frequency, phase, rate, start = self._parts(raw, geometry)
+        angles = _angles(torch.rad2deg(angle), torch.rad2deg(phase), self.drifting)
         named: Parameters = {
             "centre_x": geometry.length(x),
-            "centre_y": geometry.length(y),
+            "centre_y": geometry.length(-y),
             "sigma": geometry.length(sigma),
-            "orientation": (torch.rad2deg(angle) % 360, "°"),
+            **{name: (degrees, "°") for name, degrees in angles.items()},
             "spatial_frequency": geometry.spatial_frequency(frequency),
-            "spatial_phase": (torch.rad2deg(phase) % 360, "°"),
             "temporal_frequency": (rate * geometry.frame_rate, "Hz"),
             "contrast": (raw[:, 8:] * amplitude[:, None], "model units"),
         }
@@ -178,7 +180,7 @@ class DifferenceOfGaussians:
 
     It is ``(exp(-d² / 2 σ²) - surround · exp(-d² / 2 (ratio σ)²)) · time``, with d from its
     centre. The parameters are ``centre_x`` and ``centre_y`` from the frame's middle, to the right
-    and down, ``sigma``, ``ratio`` (from 1.1 to 6), ``surround`` (from 0 to 1), and ``time``
+    and up, ``sigma``, ``ratio`` (from 1.1 to 6), ``surround`` (from 0 to 1), and ``time``
     ``(batch, channel, time)`` in model units.
     """
 
@@ -212,7 +214,7 @@ class DifferenceOfGaussians:
         time = raw[:, 5:].view(-1, geometry.channels, geometry.frames)
         return {
             "centre_x": geometry.length(x),
-            "centre_y": geometry.length(y),
+            "centre_y": geometry.length(-y),
             "sigma": geometry.length(sigma),
             "ratio": (ratio, "1"),
             "surround": (surround, "1"),
@@ -274,6 +276,48 @@ class LowFrequencies:
         """Return the coefficients; see the class."""
         values = raw.view(-1, geometry.channels, *self._sizes(geometry))
         return {"coefficients": (values * amplitude.view(-1, 1, 1, 1, 1), "model units")}
+
+
+def _angles(across: torch.Tensor, phase: torch.Tensor, drifting: bool) -> dict[str, torch.Tensor]:
+    """Return angles by name (°) from that of the wave, clockwise with y down, and its phase."""
+    across = -across % 360  # counter-clockwise, with y up
+    if drifting:
+        return {
+            "orientation": (across - 90) % 180,
+            "direction": across,
+            "spatial_phase": phase % 360,
+        }
+    # A standing wave is the same one half a turn further, with its phase the other way round.
+    turned = (across < 90) | (across >= 270)
+    return {
+        "orientation": (across - 90) % 180,
+        "spatial_phase": torch.where(turned, -phase, phase) % 360,
+    }
+
+
+def with_y_up(
+    form: dict[str, Any], parameters: dict[str, torch.Tensor], units: dict[str, str]
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return parameters of older files, with y down and the wave's angle as orientation, as now.
+
+    Parameters
+    ----------
+    form
+        The parametrization as the settings of a result describe it.
+    parameters, units
+        As they were saved.
+    """
+    parameters, units = dict(parameters), dict(units)
+    if form.get("type") not in ("GaborSinusoid", "DifferenceOfGaussians"):
+        return parameters, units
+    if "centre_y" in parameters:
+        parameters["centre_y"] = -parameters["centre_y"]
+    if "orientation" in parameters:
+        phase = parameters["spatial_phase"]
+        angles = _angles(parameters["orientation"], phase, bool(form.get("drifting")))
+        parameters |= angles
+        units |= dict.fromkeys(angles, "°")
+    return parameters, units
 
 
 def cosines(n: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:

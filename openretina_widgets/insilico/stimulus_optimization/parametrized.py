@@ -207,10 +207,14 @@ def decoder_of(
     TypeError, ValueError
         If an argument does not fit; the message names it.
     """
-    if not all(hasattr(parametrization, name) for name in ("count", "decoded", "parameters")):
+    wanted = ("count", "decoded", "parameters")
+    if isinstance(parametrization, type) or not all(
+        callable(getattr(parametrization, name, None)) for name in wanted
+    ):
         raise TypeError(
-            "parametrization: expected one such as Separable() or GaborSinusoid(), got "
-            f"{parametrization!r}"
+            "parametrization: expected openretina_widgets.Separable(), GaborSinusoid(), "
+            "DifferenceOfGaussians() or LowFrequencies(), or an object with count, decoded and "
+            f"parameters, got {parametrization!r}"
         )
     if not isinstance(bounds, NormAndRange):
         raise ValueError(

@@ -95,6 +95,22 @@ class GradientSpectrum(OwnsConstants):
         return rows.T @ (gain * (rows @ gradient @ columns.T)) @ columns
 
 
+def check_filter(given: Any, argument: str) -> None:
+    """Refuse what is no gradient filter, a class without its parameters included.
+
+    Raises
+    ------
+    TypeError
+        In the name of the argument.
+    """
+    if isinstance(given, type) or not callable(getattr(given, "filtered", None)):
+        raise TypeError(
+            f"{argument}: expected an object with filtered(gradient), such as "
+            "openretina_widgets.GradientBlur(pixels=1) or openretina_widgets.GradientSpectrum(), "
+            f"got {given!r}"
+        )
+
+
 def preconditioned(
     optimizer_init_fn: OptimizerInit, gradient_filter: GradientFilter, bounds: Bounds | None = None
 ) -> OptimizerInit:
@@ -122,11 +138,7 @@ def preconditioned(
     ...     lambda params: NormalizedDescent(params, lr=0.5), GradientBlur(1.0), bounds
     ... )
     """
-    if not callable(getattr(gradient_filter, "filtered", None)):
-        raise TypeError(
-            "gradient_filter: expected an object with filtered(gradient), such as GradientBlur, "
-            f"got {gradient_filter!r}"
-        )
+    check_filter(gradient_filter, "gradient_filter")
     if bounds is not None and not isinstance(bounds, Bounds):
         raise TypeError(
             "bounds: expected a NormAndRange, a ContrastAndRange or a ClipStimulus, got "

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 
 from openretina_widgets.insilico.archive import read_archive, write_archive
+from openretina_widgets.insilico.stimulus_optimization.parametrization import with_y_up
 from openretina_widgets.models.retina_model import ModelIdentity
 
 _KIND = "optimization result"
+_Y = "up"  # of the parameters; down in older files, which do not say so
 _PARAMETER = "parameter "  # before the name of a parameter's array in a file
 
 
@@ -210,7 +212,7 @@ class OptimizationResult:
         The file appears under its name only once it is whole.
         """
         arrays: dict[str, np.ndarray] = {}
-        words: dict[str, Any] = {"kind": _KIND}
+        words: dict[str, Any] = {"kind": _KIND, "y": _Y}
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
             if isinstance(value, torch.Tensor):
                 arrays[name] = value.numpy()
@@ -239,6 +241,7 @@ class OptimizationResult:
     ) -> OptimizationResult:
         if words.pop("kind", _KIND) != _KIND:
             raise TypeError("another kind of result")
+        y_is_up = words.pop("y", None) == _Y
         for name in ("stop_reasons", "seeds", "channels"):
             words[name] = tuple(words[name])
         words["neurons"] = tuple(tuple(element) for element in words["neurons"])
@@ -251,6 +254,12 @@ class OptimizationResult:
             if name.startswith(_PARAMETER)
         }
         words |= tensors
+        if not y_is_up:
+            words["parameters"], words["parameter_units"] = with_y_up(
+                words["settings"].get("parametrization") or {},
+                words["parameters"],
+                words.get("parameter_units") or {},
+            )
         return cls(**words)
 
     def plot(self, element: int = 0) -> Any:

@@ -32,6 +32,7 @@ from openretina_widgets.insilico.stimulus_optimization.parametrized import (
 )
 from openretina_widgets.insilico.stimulus_optimization.preconditioning import (
     GradientFilter,
+    check_filter,
     preconditioned,
 )
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
@@ -174,8 +175,11 @@ def seeded(
         )
     counted = time_steps - model.lag if frames is None else frames
     objective = objective_of(len(seeds), check_window(window, counted))
+    if precondition is not None:
+        check_filter(precondition, "precondition")
     if jitter is not None:
         objective = jittered(objective, jitter)
+        jitter.check_shape(shape)
     stopper = OptimizationStopper(max_iterations, patience, min_delta)
     total = len(seeds) * experiments
     bounds.check(_noise(shape, seeds[0]))  # before what is derived from it
