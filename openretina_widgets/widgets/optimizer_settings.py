@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
+from openretina_widgets.insilico.stimulus_optimization.contrast import bounds_of
 from openretina_widgets.insilico.stimulus_optimization.neurons import Direction
 from openretina_widgets.insilico.stimulus_optimization.objective import Window, check_window
 from openretina_widgets.insilico.stimulus_optimization.regularizer import (
@@ -20,7 +21,14 @@ from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_constraints import ConstraintSettings
 from openretina_widgets.widgets.optimizer_goals import GoalSettings, Objective, Planned
-from openretina_widgets.widgets.settings_fields import FULL, STYLE, number, whole
+from openretina_widgets.widgets.settings_fields import (
+    FULL,
+    STYLE,
+    number,
+    shown,
+    whole,
+    words,
+)
 
 _USUAL_FRAMES = 50
 
@@ -46,7 +54,10 @@ class OptimizerSettings(Composition):
         data_key: str | None,
         **constraints: Any,
     ) -> None:
-        _checked_frames(model, time_steps, window)  # before any widget is made
+        # What contradicts itself is refused as in code, before any widget is made.
+        _checked_frames(model, time_steps, window)
+        held = (constraints[name] for name in ("stimulus_range", "rms", "mean_luminance"))
+        bounds_of(model, norm, *held)
         self._model = model
         self.goal = GoalSettings(objective=objective, direction=direction)
         self.frames = whole("Frames", "Length of the stimulus in frames")
@@ -60,6 +71,8 @@ class OptimizerSettings(Composition):
         self.max_iterations = whole("Iterations, most", "The run ends earlier on a plateau")
         self.seed = whole("Seed", "Of the noise that the run starts from", low=0)
         self.norm = number("Norm", "L2 norm of the stimulus in model units; 0: not bounded")
+        self._no_norm: ipw.Text | None = None  # in its place where an RMS contrast is held
+        self._norms = ipw.VBox([self.norm], layout=ipw.Layout(width="auto"))
         self.tv_weight = number("Total variation", "Weight of the penalty on differences; 0: none")
         self.smooth_ms = number("Smooth, ms", "SD of a low-pass over time after each step; 0: none")
         self.blur = number("Blur", "SD of a blur of each frame after each step; 0: none")
@@ -77,7 +90,7 @@ class OptimizerSettings(Composition):
                 self.frames,
                 self.max_iterations,
                 self.seed,
-                self.norm,
+                self._norms,
                 self.tv_weight,
                 self.smooth_ms,
                 self.blur,
@@ -98,6 +111,9 @@ class OptimizerSettings(Composition):
             model, time_steps=time_steps, window=window, norm=norm, data_key=data_key,
             keep_range=True,
         )  # fmt: skip
+        if seeds != 1 or self.constraints.fields:  # what is set is to be seen
+            self.constraints.build()
+            self.more.selected_index = 0
 
     def show_model(
         self,
@@ -213,11 +229,26 @@ class OptimizerSettings(Composition):
         """Enable what counts beside what is chosen."""
         free = self.constraints.is_free
         self.window.disabled = not self.goal.is_window_of_response
-        self.norm.disabled = self.constraints.holds_rms
+        self._show_norm(not self.constraints.holds_rms)
         for field in (self.smooth_ms, self.blur):
             field.disabled = not free
         self.constraints.filter_disabled(not free)
         self.seeds.disabled = self.goal.goal.value == "diverse"
+
+    def _show_norm(self, held: bool) -> None:
+        """Show the norm, or why there is none."""
+        self.norm.disabled = not held
+        if self._no_norm is None and not held:
+            self._no_norm = words(
+                "Norm",
+                "The RMS contrast under More settings takes its place",
+                placeholder="the RMS contrast is held instead",
+            )
+            self._no_norm.disabled = True
+            self._norms.children = (self.norm, self._no_norm)
+        shown(self.norm, held)
+        if self._no_norm is not None:
+            shown(self._no_norm, not held)
 
     def _fit_window(self) -> None:
         """Keep the window within the response; a window that was the whole response stays so."""

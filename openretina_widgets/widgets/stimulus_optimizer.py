@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ipywidgets as ipw
+import torch
 import traitlets
 
 from openretina_widgets.errors import check_positive
@@ -356,13 +357,13 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         """Say why the run has ended, and what is shown of it."""
         element, planned = self._view.element, self._planned
         best, end = int(result.best_iteration[element]), int(result.iterations[element])
-        score, norm = float(result.score[element]), float(result.norm[element])
+        score = float(result.score[element])
         subject = "a stimulus" if planned is None else planned.of(element)
         last = int(result.iterations.max())
         self._status.tell(
             "finished",
             f"Ended: {result.stop_reason}. Shown is {subject}, of iteration {best} of {end}: score "
-            f"{_figure(score)}, norm {norm:.4g}.",
+            f"{_figure(score)}, {_what_it_holds(result, element)}.",
             progress=last / self._last_iteration if job.reason else 1.0,
             figures=self._figures(last, score),
         )
@@ -490,3 +491,21 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
 
 def _figure(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
+
+
+def _what_it_holds(result: OptimizationResult, element: int) -> str:
+    """Return what the stimulus has of what it was held to, and its norm in any case."""
+    held = result.settings["postprocessors"][-1]
+    said = []
+    if (rms := held.get("rms")) is not None:
+        each = result.rms_contrast[element]
+        reached = each if isinstance(rms, list) else each.square().mean().sqrt().view(1)
+        said.append(f"RMS contrast {_figures_of(reached)}")
+    if held.get("mean_luminance") is not None:
+        said.append(f"mean luminance {_figures_of(result.mean_luminance[element])}")
+    return ", ".join([*said, f"norm {_figure(float(result.norm[element]))}"])
+
+
+def _figures_of(values: torch.Tensor) -> str:
+    """Return one number for all channels where they are alike, else one for each."""
+    return " and ".join(dict.fromkeys(_figure(value) for value in values.tolist()))

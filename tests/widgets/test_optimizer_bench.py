@@ -18,6 +18,7 @@ from openretina_widgets.insilico.stimulus_optimization import (
     GradientBlur,
     Jitter,
     LowFrequencies,
+    optimize_neurons,
 )
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.settings_fields import (
@@ -460,7 +461,7 @@ def test_constraints_reach_the_run(small_model: RetinaModel) -> None:
         precondition=GradientBlur(0.7),
     )
     settings = optimizer._settings
-    assert settings.more.selected_index is None, "folded"
+    assert settings.more.selected_index == 0, "what is set is seen"
     assert settings.norm.disabled
     result = ended(optimizer)
     bounds = result.settings["postprocessors"][-1]
@@ -473,6 +474,57 @@ def test_constraints_reach_the_run(small_model: RetinaModel) -> None:
     torch.testing.assert_close(
         result.rms_contrast, torch.tensor([[0.3, 0.2]]).double(), atol=1e-4, rtol=1e-4
     )
+    optimizer.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"norm": 10.0, "rms": 0.3}, "norm, rms: .* contradict each other; give one of them"),
+        ({"rms": -1.0}, "rms: expected"),
+        ({"mean_luminance": 3.0, "stimulus_range": [(-1.0, 1.0)] * 2}, "mean_luminance: 3.0"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_as_in_code(
+    small_model: RetinaModel, given: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as in_code:
+        optimize_neurons(small_model, 0, time_steps=9, **given)
+    with pytest.raises(ValueError, match=words) as in_widget:
+        StimulusOptimizer(small_model, time_steps=9, **given)
+    assert str(in_widget.value) == str(in_code.value)
+
+
+def test_where_an_rms_contrast_is_held_the_norm_says_so(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, time_steps=9, max_iterations=3)
+    settings = optimizer._settings
+    assert settings.more.selected_index is None, "nothing is set there"
+    settings.more.selected_index = 0
+    settings.constraints.rms.value = "0.3"
+    assert settings.norm.layout.display == "none"
+    instead = settings._no_norm
+    assert (instead.value, instead.placeholder) == ("", "the RMS contrast is held instead")
+    assert instead.layout.display is None
+    ended(optimizer)
+    assert "RMS contrast 0.3, norm" in optimizer._status.message
+    settings.constraints.rms.value, settings.constraints.mean.value = "0.3, 0.2", "0.1"
+    ended(optimizer)
+    assert "RMS contrast 0.3 and 0.2, mean luminance 0.1, norm" in optimizer._status.message
+    settings.constraints.rms.value = settings.constraints.mean.value = ""
+    assert settings.norm.layout.display is None
+    assert instead.layout.display == "none"
+    ended(optimizer)
+    assert "RMS" not in optimizer._status.message
+    optimizer.close()
+
+
+@pytest.mark.parametrize("given", [{"seeds": 3}, {"rms": 0.3}, {"jitter": Jitter(1)}])
+def test_more_settings_open_where_one_of_them_is_set(
+    small_model: RetinaModel, given: dict[str, object]
+) -> None:
+    optimizer = StimulusOptimizer(small_model, time_steps=9, **given)
+    assert optimizer._settings.more.selected_index == 0
+    assert optimizer._settings.constraints.fields
     optimizer.close()
 
 
