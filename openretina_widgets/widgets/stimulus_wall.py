@@ -41,6 +41,12 @@ from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _HINT = "Press Optimise to find the best stimulus of every neuron."
 _ORDERS = ("neuron", "type", "score", "similarity")
+_ORDERS_SHOWN = {"similarity": "similarity to the chosen"}
+_ABOUT_ORDER = (
+    "In which order the stimuli stand. Similarity is that of the frames shown to the frame of the "
+    "chosen neuron, pixel by pixel (cosine): where a stimulus lies counts as much as what it looks "
+    "like, so neurons of one type that look at different places stand apart."
+)
 _SHARE = 0.05  # of the run's time that its pictures may take
 # Rows of the pool on a CPU: more were measured to be no faster, and make pictures rarer.
 _CHUNK_ON_CPU = 16
@@ -250,7 +256,9 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         refused in the status, and when a run is started.
     order
         ``"neuron"``, ``"type"``, ``"score"`` (largest first) or ``"similarity"`` (of the frames,
-        to that of the chosen neuron). By the last two, tiles change places when a run has ended.
+        to that of the chosen neuron, pixel by pixel: place counts, so that neurons of one type that
+        look at different places stand apart). By the last two, tiles change places when a run has
+        ended.
     picture_rate
         Most pictures a second.
     threads
@@ -350,11 +358,11 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
         self._order: list[int] = list(range(len(self._neurons)))  # places, as the wall has them
         self._status = RunStatus()
         self._sort = ipw.Dropdown(
-            options=_ORDERS,
+            options=[(_ORDERS_SHOWN.get(name, name), name) for name in _ORDERS],
             value=order,
             description="Order",
-            tooltip="In which order the stimuli stand",
-            layout=ipw.Layout(width="190px"),
+            tooltip=_ABOUT_ORDER,
+            layout=ipw.Layout(width="235px"),
             style={"description_width": "45px"},
         )
         self._buttons = RunControls(
@@ -367,7 +375,7 @@ class StimulusWall(Exportable, RunPanel[LiveStimuli, PopulationResult]):
             restarts=False,  # nothing on the page would make another run of it
         )
         self.wall = FieldWall(
-            title="Best stimuli: the frame with the most power",
+            title="Best stimuli: strongest frame",
             unit="model units",
             pixel_size_um=face.pixel_size_um,
             height=570,

@@ -67,5 +67,46 @@ def test_stimuli_emerge_are_sorted_chosen_and_played(lab: Lab) -> None:
 
     button(output, "Optimise").click()
     lab.wait_until("not wall.job.done() and wall.job.iteration > 2")
+    expect(button(output, "Optimise")).to_be_disabled()  # the run is not thrown away by a click
     button(output, "Stop").click()
-    expect(message).to_contain_text("after stopped by the user")
+    expect(message).to_contain_text("Stopped by the user: ")
+    expect(button(output, "Optimise")).to_be_enabled()
+
+
+STORED = """
+import tempfile
+import openretina_widgets as orw
+model, folder = orw.load_model("synthetic"), tempfile.mkdtemp()
+settings = dict(max_iterations=3, time_steps=25)
+orw.optimize_population(model, range(20), folder=folder, **settings)
+wall = orw.StimulusWall(model, folder=folder, **settings)
+wall
+"""
+
+
+def test_a_narrow_page_opens_with_what_a_folder_holds(lab: Lab) -> None:
+    lab.page.set_viewport_size({"width": 660, "height": 1000})
+    lab.new_notebook([STORED])
+    lab.run_cell(0)
+    output = lab.output_area(0)
+    message = output.locator(".orw-status-message")
+    expect(message).to_contain_text("20 of 84 neurons are in ")
+    expect(output.locator(".orw-wall-count")).to_have_text("84 neurons")
+    expect(output.locator(".orw-player")).not_to_have_class(re.compile("orw-player-empty"))
+    shown = lab.evaluate_in_kernel(
+        "int((wall.wall.images == wall.wall.images).all((1, 2, 3)).sum())"
+    )
+    assert shown == "20"
+    wall, legend = output.locator(".orw-wall"), output.locator(".orw-wall-panels")
+    expect(legend).to_contain_text("UV")
+    room, taken = wall.bounding_box(), legend.bounding_box()
+    assert taken["x"] + taken["width"] <= room["x"] + room["width"]
+    assert wall.evaluate("node => node.scrollWidth <= node.clientWidth")
+    hint = output.locator(".orw-plot-message").first
+    expect(hint).to_have_text("Click on a stimulus to see this.")
+    # Legible on the rings behind it: an opaque plate, as large as its words.
+    back = hint.evaluate("node => getComputedStyle(node).backgroundColor")
+    assert back.startswith("rgb("), back
+    assert hint.bounding_box()["height"] < 60
+    lab.page.set_viewport_size({"width": 660, "height": 2300})
+    lab.screenshot("stimulus-wall-narrow", output)

@@ -340,6 +340,19 @@ def test_the_summary_is_shown_whole(model):
         assert f">{as_text(row['score'])}</td>" in page
 
 
+def test_a_result_shows_its_neurons_in_a_notebook(model, tmp_path):
+    folder = tmp_path / "<b>"
+    result = optimize_population(model, seed=[0, 1], folder=folder, **SETTINGS)
+    page = result._repr_html_()
+    assert f"{2 * NEURONS} results of {NEURONS} neurons of LinearNeurons" in page
+    assert "&lt;b&gt;" in page
+    assert f"in {folder}" not in page
+    best = result.summary.sort("score", descending=True).rows()
+    places = [page.index(f'<tr><td style="text-align:right">{row["neuron"]}</td>') for row in best]
+    assert places == sorted(places)
+    assert best[0]["stop_reason"] in page
+
+
 def test_what_is_stopped_goes_on(model, tmp_path):
     steps = population_steps(model, chunk=2, folder=tmp_path, **SETTINGS)
     while next(steps).done < 3:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,11 +18,15 @@ from torch import nn
 
 from openretina_widgets.insilico.archive import read_archive, write_archive
 from openretina_widgets.insilico.population.measuring import selectivity_table
-from openretina_widgets.insilico.population.table import SelectivityTable
+from openretina_widgets.insilico.population.table import (
+    SelectivityTable,
+    as_text,
+    html_table,
+)
 from openretina_widgets.insilico.provenance import versions
 from openretina_widgets.insilico.tuning_analyses.curves import TuningCurves
 from openretina_widgets.models._checks import is_index
-from openretina_widgets.models.retina_model import ModelIdentity, RetinaModel
+from openretina_widgets.models.retina_model import ModelIdentity, RetinaModel, as_retina_model
 
 MEASURED = ("flash", "direction", "chromatic", "size")
 """The experiments that the indices below come from."""
@@ -30,6 +36,7 @@ _ANGLES = (("dsi", "preferred_direction", 1), ("osi", "preferred_orientation", 2
 _KIND = "groups of neurons"
 _MOST_NEURONS = 5_000  # their distances take 200 MB
 _MOST_GROUPS = 50
+_GROUPS_SHOWN, _TYPES_SHOWN, _RUNS_SHOWN = 20, 3, 12  # in a notebook's output
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +60,8 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
         Session and model; None where neither is known.
     versions
         Versions of the libraries.
+    cell_types
+        Neuron to what the model says that it is, of those where it says anything.
 
     Examples
     --------
@@ -70,6 +79,7 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
     data_key: str | None = None
     model: ModelIdentity | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    cell_types: Mapping[int, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
         return self.groups[name]
@@ -84,6 +94,25 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
         sizes = ", ".join(f"{name!r}: {len(own)}" for name, own in list(self.items())[:6])
         more = " …" if len(self) > 6 else ""
         return f"NeuronGroups({len(self)} groups; {sizes}{more}; silhouette {self.silhouette:.2f})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, str(len(own)), *([self._types_of(own)] if self.cell_types else []), _listed(own))
+            for name, own in list(self.items())[:_GROUPS_SHOWN]
+        ]
+        head = ("group", "size", *(["cell types"] if self.cell_types else []), "neurons")
+        table = html_table(head, rows, [name != "size" for name in head])
+        more = len(self) - _GROUPS_SHOWN
+        rest = f"<i>and {more} more group{'' if more == 1 else 's'}</i>, " if more > 0 else ""
+        name = self.model.name if self.model else "unknown model"
+        words = f"{len(self)} groups of {len(self.neurons)} neurons, {name}"
+        return f"<b>{html.escape(words)}</b>{table}{rest}mean silhouette {as_text(self.silhouette)}"
+
+    def _types_of(self, neurons: Sequence[int]) -> str:
+        """Return the cell types of a group, the most frequent first."""
+        counts = Counter(self.cell_types.get(neuron, "not known") for neuron in neurons)
+        shown = [f"{n} {name}" for name, n in counts.most_common(_TYPES_SHOWN)]
+        return "; ".join([*shown, *(["…"] if len(counts) > _TYPES_SHOWN else [])])
 
     @property
     def neurons(self) -> tuple[int, ...]:
@@ -114,6 +143,7 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
             "data_key": self.data_key,
             "model": None if self.model is None else asdict(self.model),
             "versions": dict(self.versions),
+            "cell_types": [list(pair) for pair in self.cell_types.items()],
         }
         return write_archive(path, words=words, arrays={"features": self.features})
 
@@ -139,6 +169,7 @@ class NeuronGroups(Mapping[str, tuple[int, ...]]):
             features=arrays["features"],
             feature_names=tuple(words.pop("feature_names")),
             silhouettes=dict(words.pop("silhouettes")),
+            cell_types=dict(words.pop("cell_types", ())),  # files of before have none
             model=ModelIdentity(**model) if (model := words.pop("model")) else None,
             **words,
         )
@@ -184,6 +215,7 @@ def find_groups(
     >>> result = most_discriminative_stimuli(model, groups, targets=["group 0", "group 3"])
     """
     chosen, features, names, session, model = _features(source, neurons, data_key)
+    types = _cell_types(source, session)
     n = len(chosen)
     if n < 3:
         raise ValueError(f"neurons: expected at least 3 to group, got {n}")
@@ -211,7 +243,29 @@ def find_groups(
         data_key=session,
         model=model,
         versions=versions(),
+        cell_types={neuron: types[neuron] for neuron in chosen if types.get(neuron)},
     )
+
+
+def _cell_types(source: Any, session: str | None) -> dict[int, str]:
+    """Return what the source says that its neurons are."""
+    if isinstance(source, nn.Module):
+        return {one.index: one.cell_type or "" for one in as_retina_model(source).neurons(session)}
+    if isinstance(source, SelectivityTable) and "cell_type" in source.names:
+        return dict(zip(source.neurons, source["cell_type"].tolist(), strict=True))
+    return {}
+
+
+def _listed(neurons: Sequence[int]) -> str:
+    """Return neurons to read: runs of neighbours as their ends, and not more than a line."""
+    runs: list[list[int]] = []
+    for neuron in sorted(neurons):
+        if runs and neuron == runs[-1][-1] + 1:
+            runs[-1].append(neuron)
+        else:
+            runs.append([neuron])
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs]
+    return ", ".join([*texts[:_RUNS_SHOWN], *(["…"] if len(texts) > _RUNS_SHOWN else [])])
 
 
 def _features(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
 import uuid
@@ -236,6 +237,21 @@ class PopulationResult:
         where = "in memory" if self.folder is None else f"in {os.fspath(self.folder)!r}"
         neurons = len(self.neurons)
         return f"PopulationResult({len(self)} results of {neurons} neurons, {where})"
+
+    def _repr_html_(self) -> str:
+        words = html.escape(self._summary())
+        if not len(self):
+            return f"<b>Best stimuli</b><br>{words}"
+        best = self.summary.sort("score", descending=True)
+        return f"<b>Best stimuli</b><br>{words}{best.html_rows()}"
+
+    def _summary(self) -> str:
+        where = "in memory" if self.folder is None else f"in {os.fspath(self.folder)}"
+        n, neurons = len(self), len(self.neurons)
+        return (
+            f"{n} result{'' if n == 1 else 's'} of {neurons} neuron{'' if neurons == 1 else 's'} "
+            f"of {self.model.name}, session {self.data_key}, {where}; the largest scores first"
+        )
 
     def add(self, block: Path | OptimizationResult, result: OptimizationResult) -> None:
         """Take in a result that is at `block`."""

@@ -128,6 +128,7 @@ class Wall extends LiveView {
     this.scroller.style.height = `${model.get("height")}px`;
     this.choice.value = model.get("scale");
     say(this.title, model.get("title"));
+    this.title.title = model.get("title"); // where it is cut
     say(this.message, this.empty ? model.get("placeholder") : "");
     this.root.classList.toggle("orw-wall-empty", this.empty);
     this.legend.replaceChildren(...content.panels.map(({ name, colour }) => {

@@ -114,10 +114,44 @@ def test_groups_are_kept(groups, tmp_path):
     assert dict(again) == dict(groups)
     for name in ("silhouette", "silhouettes", "feature_names", "data_key", "model", "versions"):
         assert getattr(again, name) == getattr(groups, name)
+    assert again.cell_types == groups.cell_types
+    assert again.cell_types[44] == "ON DS 0°"
     np.testing.assert_array_equal(again.features, groups.features)
     np.savez(tmp_path / "other.npz", x=np.ones(3))
     with pytest.raises(ValueError, match=r"other\.npz"):
         NeuronGroups.load(tmp_path / "other.npz")
+
+
+def test_groups_are_shown_with_their_sizes_types_and_neurons(groups, retina):
+    page = groups._repr_html_()
+    assert "21 groups of 84 neurons, synthetic" in page
+    first = "".join(
+        f"<td {text}</td>"
+        for text in (
+            'style="text-align:left">group 0',
+            'style="text-align:right">4',
+            'style="text-align:left">4 ON sustained',
+            'style="text-align:left">0–3',
+        )
+    )
+    assert first in page
+    assert "and 1 more group" in page
+    two = find_groups(np.array([[0.0], [0.1], [5.0], [5.1]]), 2, neurons=[9, 4, 7, 12])
+    page = two._repr_html_()
+    assert "cell types" not in page
+    assert ">4, 9</td>" in page
+    measured = find_groups(retina, 2, neurons=[0, 1, 12, 13])
+    assert measured.cell_types == {
+        0: "ON sustained",
+        1: "ON sustained",
+        12: "OFF sustained",
+        13: "OFF sustained",
+    }
+    mixed = NeuronGroups({"a <b>": (0, 1, 2, 5)}, np.zeros((4, 1)), cell_types={0: "x<", 1: "x<"})
+    page = mixed._repr_html_()
+    assert "a &lt;b&gt;" in page
+    assert ">2 x&lt;; 2 not known<" in page
+    assert ">0–2, 5<" in page
 
 
 # Other sources -------------------------------------------------------------------------------
