@@ -19,6 +19,11 @@ from openretina_widgets.models.retina_model import RetinaModel, as_retina_model
 
 _MORE_FRAMES = 4  # of the second stimulus that tells which axis is time; blocks of 2 and 4 fit
 
+_NONE = (
+    "this model has no inner layer whose channels can be told apart; the built-in model "
+    "load_model('trained') has some"
+)
+
 _Call = tuple[str, int]  # name of a module, and its how-manieth call
 
 
@@ -75,7 +80,7 @@ class Layers(tuple[Layer, ...]):
         return [layer.name for layer in self]
 
     def __repr__(self) -> str:
-        return "\n".join(map(str, self)) or "no layer"
+        return "\n".join(map(str, self)) or f"{_NONE[0].upper()}{_NONE[1:]}"
 
 
 def list_layers(
@@ -131,7 +136,7 @@ def find_layer(layers: Sequence[Layer], name: str) -> Layer:
             return layer
     names = [layer.name for layer in layers]
     if not names:
-        raise ValueError("layer: this model has no inner layer whose channels can be told apart")
+        raise ValueError(f"layer: {_NONE}")
     said = unknown_name("layer", name, names, "layer").partition("; known: ")[0]
     raise ValueError(f"{said}; known: {', '.join(map(repr, names))}")
 

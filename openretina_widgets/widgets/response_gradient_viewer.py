@@ -35,6 +35,13 @@ from openretina_widgets.widgets.tuning_map import MOST_MAPS, ResponseMap, Tuning
 _HINT = "Press Run: an arrow is how the response grows with green and with UV."
 _FLASHES = {"flash, full field": "full field", "flash, on each receptive field": "local"}
 _POINTS = (5, 7, 9, 13, 17)
+_EXPLAINED = (
+    '<div class="orw-note">Direction: 0° more green, 90° more UV. Opponency, from −1 to 1: 1 where '
+    "the derivatives by green and by UV are of opposite sign and equal size at every point, −1 "
+    "where they are equal, 0 where one channel alone counts. Share of opposed signs: of the points "
+    "at which the two have opposite signs. Coherence: 1 where the gradient has one direction at "
+    "every point, 0 where its directions cancel.</div>"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +66,8 @@ class ResponseGradientViewer(ChosenExport, SelectionRun[LiveGradient, ResponseGr
     """How the response of each neuron grows with the contrast of green and of UV, live.
 
     A map of the responses with the gradient as an arrow in each cell; a click on a cell plays its
-    stimulus. A run takes place in a worker thread and computes all neurons, so that others can be
-    chosen afterwards without a new one.
+    stimulus, and a run that of the largest response at first. A run takes place in a worker thread
+    and computes all neurons, so that others can be chosen afterwards without a new one.
 
     Parameters
     ----------
@@ -267,7 +274,7 @@ class ResponseGradientViewer(ChosenExport, SelectionRun[LiveGradient, ResponseGr
             shape=(len(screen.channels), screen.lag + 1, screen.height, screen.width),
             height=180,
             autoplay=True,
-            placeholder="Run, then click on a cell of the map.",
+            placeholder="Press Run: the point with the largest response is played first.",
         )
         self._stage.children = (self.player,)
         for widget in old:
@@ -343,10 +350,19 @@ class ResponseGradientViewer(ChosenExport, SelectionRun[LiveGradient, ResponseGr
                 columns=[column for column, _ in shown],
                 names=[name for _, name in shown],
             )
-            + '<div class="orw-note">Direction: 0° more green, 90° more UV.</div>'
+            + _EXPLAINED
             if shown
             else ""
         )
+
+    def _choose_point(self) -> None:
+        """Choose the point of the largest response of the leading neuron, where none is chosen."""
+        result, neuron = self.result, self.selection.neuron
+        if result is None or neuron not in result.neurons or self.map.clicked is not None:
+            return
+        responses = result.responses[:, :, result.column(neuron)]
+        if np.isfinite(responses).any():
+            self.map.clicked = int(np.nanargmax(responses))
 
     def _show_point(self) -> None:
         """Play the stimulus of the chosen point, that of the leading neuron."""
@@ -387,6 +403,7 @@ class ResponseGradientViewer(ChosenExport, SelectionRun[LiveGradient, ResponseGr
             result.grey_response,
         )
         self._draw()
+        self._choose_point()
         self._show_point()
         notes = "".join(f" Note: {note}." for note in result.notes)
         self._status.tell(

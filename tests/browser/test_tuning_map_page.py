@@ -92,6 +92,41 @@ def test_first_axis_goes_right_and_the_second_up_in_colours_of_python(page: Bare
     plot.close()
 
 
+@pytest.mark.parametrize("points", [5, 9, 17])
+def test_the_labels_of_an_axis_come_at_even_steps_and_touch_nothing(
+    page: BarePage, points: int
+) -> None:
+    contrasts = np.linspace(-1.0, 1.0, points)
+    plot = plain(TuningMap, title="Green and UV contrast")
+    axes = Axis.of("green", contrasts.tolist()), Axis.of("uv", contrasts.tolist())
+    plot.prepare(
+        *axes, labels=("green contrast", "UV contrast"), channels=("green", "UV"), names="ab"
+    )
+    plot.draw([ResponseMap(name, np.ones((points, points))) for name in "ab"])
+    view = page.show(plot)
+    page.settle()
+    texts = page.evaluate(
+        """view => [...document.querySelector(`${view} .orw-map-one`).querySelectorAll("text")].map(
+            (one) => {
+                const { left, right, top, bottom } = one.getBoundingClientRect();
+                return { words: one.textContent, box: [left, right, top, bottom],
+                    anchor: one.getAttribute("text-anchor"), label: one.getAttribute("class") };
+            })""",
+        view,
+    )
+    ticks = [one for one in texts if one["label"] is None]
+    for anchor in ("middle", "end"):  # along x, and along y
+        values = sorted(
+            float(one["words"].replace("−", "-")) for one in ticks if one["anchor"] == anchor
+        )
+        assert len(values) >= 3
+        assert (values[0], values[-1]) == (-1.0, 1.0)
+        assert np.diff(values) == pytest.approx(np.diff(values)[0])
+    (words,) = [one for one in texts if one["words"] == "UV contrast"]
+    assert all(one["box"][0] > words["box"][1] + 1 for one in ticks if one["anchor"] == "end")
+    plot.close()
+
+
 def test_click_and_keys_choose_a_cell_that_has_a_response(page: BarePage) -> None:
     values = VALUES.copy()
     values[1, 1] = np.nan

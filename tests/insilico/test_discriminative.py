@@ -214,3 +214,14 @@ def test_groups_that_cannot_be_told_apart_are_refused(bounded, groups, error, wo
 def test_settings_are_checked_before_the_run(bounded, settings, error, words):
     with pytest.raises(error, match=words):
         orw.most_discriminative_stimuli(bounded, {"on": [0], "off": [1]}, **settings)
+
+
+def test_of_two_groups_the_temperature_changes_the_score_and_not_the_stimulus():
+    model = linear_model(4, stimulus_norm=2.0)
+    two = [[0, 1], [2, 3]]
+    low, high = (
+        orw.most_discriminative_stimuli(model, two, temperature=tau, **ONE) for tau in (5.0, 50.0)
+    )
+    for one, other in zip(low.stimulus, high.stimulus, strict=True):
+        assert cosine(one, other) >= 0.999
+    assert (low.score > 1.5 * high.score).all()

@@ -71,6 +71,14 @@ def test_layers_are_listed_in_the_order_of_the_calls_with_their_shapes(trained):
     assert list_layers(trained, time_steps=FRAMES, data_key="b").names[-1] == "readout.b"
 
 
+def test_a_list_without_a_layer_says_so_and_names_a_model_that_has_some():
+    none = list_layers(load_model("synthetic"))
+    assert none.names == []
+    assert "no inner layer" in repr(none)
+    assert "load_model('trained') has some" in repr(none)
+    assert list_layers(load_model("trained")).names
+
+
 def test_a_module_called_twice_is_two_layers_and_one_called_a_frame_is_none():
     model = RetinaModel(Recurrent(), input_shape=INPUT_SHAPE)
     layers = {layer.name: layer for layer in list_layers(model, time_steps=FRAMES)}

@@ -62,13 +62,34 @@ async def test_a_run_draws_what_the_engine_finds(synthetic: RetinaModel) -> None
     viewer.close()
 
 
+async def test_after_a_run_the_point_of_the_largest_response_is_played(
+    synthetic: RetinaModel,
+) -> None:
+    viewer = ResponseGradientViewer(synthetic, points=5)
+    viewer.selection.choose(20)  # an OFF cell: darkness
+    assert "largest response" in viewer.player.placeholder
+    result = await viewer.start()
+    await until(lambda: viewer.player.stimulus is not None)
+    at = viewer.map.place
+    assert at is not None
+    assert result.responses[at[0], at[1], 20] == result.responses[:, :, 20].max()
+    movie = result.movie(20, float(result.green[at[0]]), float(result.uv[at[1]]))
+    assert viewer.player.stimulus == pytest.approx(movie)
+    viewer.map.clicked = 3
+    viewer.selection.choose(0)  # what was chosen stays
+    assert viewer.map.clicked == 3
+    for words in ("Opponency, from −1 to 1", "Share of opposed signs: ", "Coherence: 1 where"):
+        assert words in viewer._words.value
+    viewer.close()
+
+
 async def test_a_point_plays_its_movie(synthetic: RetinaModel) -> None:
     viewer = ResponseGradientViewer(synthetic, points=5)
     viewer.map.clicked = 3  # before a run there is nothing to play
     assert viewer.player.stimulus is None
     result = await viewer.start()
     viewer.map.clicked = 5 * 1 + 4  # green −0.5, UV 1
-    await until(lambda: viewer.player.stimulus is not None)
+    await until(lambda: viewer.player.title.endswith("green −0.5, UV +1"))
     assert viewer.player.stimulus == pytest.approx(result.movie(0, -0.5, 1.0))
     assert viewer.player.stimulus[0].min() == pytest.approx(-0.5)
     assert viewer.player.stimulus[1].max() == pytest.approx(1.0)

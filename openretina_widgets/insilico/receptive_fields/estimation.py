@@ -42,7 +42,8 @@ _VANISHED = 1e-4  # of the response: what no stimulus within contrast 1 adds to 
 def receptive_fields(model: RetinaModel | nn.Module, **settings: Any) -> ReceptiveFields:
     """Return the receptive field of each neuron, split in space and time, and fitted.
 
-    Settings, errors and result are those of `receptive_field_steps`: ``neurons``, ``data_key``,
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.receptive_fields.receptive_field_steps`: ``neurons``, ``data_key``,
     ``method``, ``base``, ``window``, ``noise``, ``contrast``, ``check_pixels``, ``frames``,
     ``chunk``, ``seed``, ``memory_mb`` and ``client``.
 

@@ -57,7 +57,8 @@ def vector_field(
 ) -> VectorField:
     """Return each neuron's response and local gradient at each image, in a plane.
 
-    Settings, errors and result are those of `vector_field_steps`: ``neurons``, ``data_key``,
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.receptive_fields.vector_field_steps`: ``neurons``, ``data_key``,
     ``plane``, ``duration_s``, ``window``, ``seed``, ``memory_mb`` and ``client``.
 
     Examples

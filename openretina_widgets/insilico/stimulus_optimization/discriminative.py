@@ -32,8 +32,10 @@ def most_discriminative_stimuli(
 ) -> OptimizationResult:
     """Find the stimulus that drives each group of neurons and no other group.
 
-    Settings, errors and result are those of `discriminative_steps`. The elements of the result
-    are the first group's seeds, then the second's.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.discriminative_steps`: ``data_key``,
+    ``targets``, ``temperature``, and what `openretina_widgets.optimize_neurons` lists, from
+    ``seed`` on. The elements of the result are the first group's seeds, then the second's.
 
     Examples
     --------
@@ -75,8 +77,12 @@ def discriminative_steps(
     targets
         Groups for which a stimulus is sought, by name or place; None for each.
     temperature
-        τ, in the unit of the response: differences far below it hardly count, and beyond it the
-        score saturates.
+        τ > 0, in the unit of the response: differences far below it hardly count, and beyond it
+        the score saturates at log K. A small one weighs the strongest other group, a large one the
+        mean of all; of two groups it changes the score alone, not the stimulus. A quarter to a half
+        of the difference to be expected is a fair value: about 0.1 for the synthetic retina, whose
+        mean responses differ by 0.2 to 0.4. The default is that of Burg et al., for responses of
+        some units.
     **settings
         ``seed``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
         ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,

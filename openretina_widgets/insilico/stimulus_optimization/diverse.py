@@ -104,8 +104,11 @@ def diverse_stimuli(
 ) -> OptimizationResult:
     """Find a set of stimuli for each neuron that drive it and differ from each other.
 
-    Settings, errors and result are those of `diverse_steps`. The elements of the result are the
-    first neuron's set, then the second's.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.diverse_steps`: ``count``,
+    ``similarity_weight``, ``seed`` (one), ``data_key``, and what
+    `openretina_widgets.optimize_neurons` lists, from ``time_steps`` on. The elements of the result
+    are the first neuron's set, then the second's.
     """
     check_settings("diverse_stimuli", settings, diverse_steps, seeded)
     return drain(diverse_steps(model, neurons, **settings))

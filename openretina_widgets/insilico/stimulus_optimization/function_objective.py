@@ -197,8 +197,10 @@ def optimize_function(
     ``(1, channel, time, height, width)`` where it is ``stimulus``, ``movie`` or ``x``. Another name
     is refused, since a function of the one that is given the other may well have an optimum.
 
-    Settings, errors and result are those of `function_steps`. The elements of the result are the
-    seeds.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.function_steps`: ``whole_batch``,
+    ``data_key``, and what `openretina_widgets.optimize_neurons` lists, from ``seed`` on. The
+    elements of the result are the seeds.
 
     Examples
     --------

@@ -177,8 +177,10 @@ def optimize_groups(
 ) -> OptimizationResult:
     """Find the stimulus that drives the mean of each group of neurons.
 
-    Settings, errors and result are those of `group_steps`. The elements of the result are the
-    first group's seeds, then the second's.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.group_steps`: ``data_key``, ``direction``,
+    and what `openretina_widgets.optimize_neurons` lists, from ``seed`` on. The elements of the
+    result are the first group's seeds, then the second's.
 
     Examples
     --------

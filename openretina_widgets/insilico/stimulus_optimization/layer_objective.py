@@ -145,8 +145,10 @@ def optimize_layer(
 ) -> OptimizationResult:
     """Find the best stimulus of each channel of an inner layer, all at once.
 
-    Settings, errors and result are those of `layer_steps`. The elements of the result are the
-    first channel's seeds, then the second's.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.layer_steps`: ``data_key``, ``direction``,
+    ``place``, and what `openretina_widgets.optimize_neurons` lists, from ``seed`` on. The elements
+    of the result are the first channel's seeds, then the second's.
 
     Examples
     --------

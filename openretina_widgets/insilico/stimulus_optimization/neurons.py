@@ -37,12 +37,70 @@ def optimize_neurons(
 ) -> OptimizationResult:
     """Find the best stimulus of each neuron, all at once.
 
-    Settings, errors and result are those of `neuron_steps`: ``data_key``, ``seed``,
-    ``direction``, ``time_steps``, ``window``, ``max_iterations``, ``patience``, ``min_delta``,
-    ``norm``, ``stimulus_range``, ``rms``, ``mean_luminance``, ``learning_rate``,
-    ``optimizer_init_fn``, ``precondition``, ``jitter``, ``parametrization``, ``regularizer``,
-    ``postprocessor``, ``precision`` and ``cuda_graph``. The elements of the result are the first
-    neuron's seeds, then the second's.
+    Every pair of neuron and seed is an experiment of its own: the elements of the result are the
+    first neuron's seeds, then the second's. `openretina_widgets.optimize_groups`,
+    `optimize_layer`, `optimize_function`, `most_discriminative_stimuli`, `diverse_stimuli`,
+    `sparse_stimuli` and `optimize_population` take the same settings, from ``time_steps`` on.
+
+    Parameters
+    ----------
+    model
+        A `RetinaModel`, or a live OpenRetina model.
+    neurons
+        One neuron or several of the session.
+    data_key
+        Session, the first one for None.
+    direction
+        ``"increase"`` for the most exciting stimulus, ``"decrease"`` for the most depressing.
+    seed
+        One seed or several for each neuron.
+    time_steps
+        Frames of the stimulus.
+    window
+        First response frame whose mean counts, and the frame after the last; None for all
+        ``time_steps - lag``.
+    max_iterations, patience, min_delta
+        Most iterations, and the end of an experiment whose loss has not fallen by more than
+        ``min_delta`` for ``patience`` iterations; None for no such end.
+    norm, stimulus_range
+        L2 norm that each stimulus is held to and limits of each channel; None for those of the
+        model, where it has some. ``math.inf`` for no norm.
+    rms, mean_luminance
+        RMS contrast and mean luminance that each stimulus is held to. One RMS contrast is that of
+        all channels together, the root of their mean variance, and several are those of each
+        channel; one mean luminance is that of every channel. The RMS contrast takes the place of
+        the norm.
+    learning_rate
+        Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm
+        or an RMS contrast, else Adam's. None for a tenth of the norm (about the mean luminance
+        where that is held), or of the smallest limit of the range.
+    optimizer_init_fn
+        Another optimizer instead.
+    precondition
+        `openretina_widgets.GradientBlur` or `GradientSpectrum`: filters the gradient before each
+        step. The way changes, not the optimum.
+    jitter
+        `openretina_widgets.Jitter`: shifts what the model sees in each iteration.
+    parametrization
+        `openretina_widgets.Separable`, `GaborSinusoid`, `DifferenceOfGaussians` or
+        `LowFrequencies`: the best stimulus of that form, with ``parameters`` in the result. It is
+        scaled to the norm, or to as much of it as its range leaves room for.
+    regularizer, postprocessor
+        One or several; the norm and the range are held after the postprocessors.
+    precision, cuda_graph
+        How the model is computed; see
+        `openretina_widgets.insilico.stimulus_optimization.optimization_steps`.
+
+    Returns
+    -------
+    OptimizationResult
+        The best stimulus of each experiment, its score, response and parameters, why it ended, and
+        the settings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit; the message names it.
 
     Examples
     --------
@@ -87,60 +145,12 @@ def neuron_steps(
     Pairs with the same seed start from the same noise. The same seed gives the same start on every
     device.
 
-    Parameters
-    ----------
-    model
-        A `RetinaModel`, or a live OpenRetina model.
-    neurons
-        One neuron or several of the session.
-    data_key
-        Session, the first one for None.
-    seed
-        One seed or several for each neuron.
-    direction
-        ``"increase"`` for the most exciting stimulus, ``"decrease"`` for the most depressing.
-    time_steps
-        Frames of the stimulus.
-    window
-        First response frame whose mean counts, and the frame after the last; None for all
-        ``time_steps - lag``.
-    max_iterations, patience, min_delta
-        See `OptimizationStopper`.
-    norm, stimulus_range
-        L2 norm that each stimulus is held to and limits of each channel; None for those of the
-        model, where it has some. ``math.inf`` for no norm.
-    rms, mean_luminance
-        RMS contrast and mean luminance that each stimulus is held to, for all channels or for
-        each, see `ContrastAndRange`. The RMS contrast takes the place of the norm.
-    learning_rate
-        Step in model units: the L2 length of a step of `NormalizedDescent` where there is a norm
-        or an RMS contrast, else Adam's. None for a tenth of the norm (about the mean luminance
-        where that is held), or of the smallest limit of the range.
-    optimizer_init_fn
-        Another optimizer instead.
-    precondition
-        `GradientBlur` or `GradientSpectrum`: filters the gradient before each step, see
-        `preconditioned`.
-    jitter
-        `Jitter`: shifts what the model sees in each iteration, see `JitteredObjective`.
-    parametrization
-        `Separable`, `GaborSinusoid`, `DifferenceOfGaussians` or `LowFrequencies`: the best
-        stimulus of that form, with ``parameters`` in the result. It is scaled to the norm, or to
-        as much of it as its range leaves room for.
-    regularizer, postprocessor
-        One or several; the norm and the range are held after the postprocessors.
-    precision, cuda_graph
-        How the model is computed; see `optimization_steps`.
+    Parameters, and what is raised, are those of `openretina_widgets.optimize_neurons`.
 
     Returns
     -------
     generator
         See `optimization_steps`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument does not fit; the message names it.
     """
     return seeded_neurons(
         model,

@@ -92,7 +92,10 @@ def optimize_population(
 ) -> PopulationResult:
     """Find the best stimulus of every neuron, however many there are.
 
-    Settings, errors and result are those of `population_steps`.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.population_steps`: ``seed``, ``folder``,
+    ``chunk``, ``memory_mb``, ``client``, and what `openretina_widgets.optimize_neurons` lists, from
+    ``data_key`` on.
 
     Examples
     --------

@@ -75,8 +75,10 @@ def sparse_stimuli(
 ) -> OptimizationResult:
     """Find the stimulus of each neuron that drives it and leaves the others low.
 
-    Settings, errors and result are those of `sparse_steps`. The elements of the result are the
-    first neuron's seeds, then the second's.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.stimulus_optimization.sparse_steps`: ``others``, ``weight``,
+    ``data_key``, and what `openretina_widgets.optimize_neurons` lists, from ``seed`` on. The
+    elements of the result are the first neuron's seeds, then the second's.
     """
     check_settings("sparse_stimuli", settings, sparse_steps, seeded)
     return drain(sparse_steps(model, neurons, **settings))

@@ -70,7 +70,8 @@ def response_gradient(
 ) -> ResponseGradient:
     """Return the responses, and their gradients, on a grid of green and UV contrasts.
 
-    Settings, errors and result are those of `response_gradient_steps`: ``neurons``,
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.tuning_analyses.response_gradient_steps`: ``neurons``,
     ``data_key``, ``green``, ``uv``, ``window``, ``equalize``, ``align``, ``memory_mb`` and
     ``client``.
 

@@ -87,9 +87,10 @@ Recorded = Generator[tuple[int, int, list[Showing], Sequence[Responses]], None, 
 def sweep(model: RetinaModel | nn.Module, experiment: Experiment, **settings: Any) -> TuningCurves:
     """Show every condition of an experiment, and return the responses of all neurons.
 
-    Settings, errors and result are those of `sweep_steps`: ``neurons``, ``data_key``,
-    ``centres``, ``repeats``, ``noise``, ``spikes_per_unit``, ``seed``, ``controls``,
-    ``memory_mb``, ``batch`` and ``client``.
+    Settings, errors and result are those of
+    `openretina_widgets.insilico.tuning_analyses.sweep_steps`: ``neurons``, ``data_key``,
+    ``centres``, ``repeats``, ``noise``, ``spikes_per_unit``, ``seed``, ``controls``, ``memory_mb``,
+    ``batch`` and ``client``.
 
     Examples
     --------

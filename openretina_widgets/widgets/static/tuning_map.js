@@ -17,7 +17,7 @@
  *   off: Function}} Model
  */
 
-const MARGIN = { left: 66, right: 96, top: 28, bottom: 48 };
+const MARGIN = { left: 72, right: 96, top: 28, bottom: 48 };
 const NARROW = 560; // CSS pixels, below which maps are one below the other
 const SMALL = 0.85; // height of one of several maps
 
@@ -56,10 +56,20 @@ function cellBox(/** @type {Content} */ { x, y }, { right, up }, /** @type {numb
   };
 }
 
+/** Every k-th value, for the least k whose labels do not touch, and with both ends if it can be. */
+function everyFew(/** @type {number[]} */ values, place, room) {
+  const sorted = [...values].sort((a, b) => place(a) - place(b));
+  const last = sorted.length - 1;
+  const every = (k) => sorted.filter((_, i) => i % k === 0);
+  const fits = sorted.map((_, i) => i + 1)
+    .filter((k) => spaced(every(k), place, room).length === every(k).length);
+  return every(fits.find((k) => last % k === 0 && last / k >= 2) ?? fits[0] ?? 1);
+}
+
 function axesNodes(/** @type {Content} */ { x, y }, { right, up }, { left, top, side }) {
   const nodes = [];
   const bottom = top + side;
-  const shown = (axis, place, room) => spaced(axis.values, place, room);
+  const shown = (axis, place, room) => everyFew(axis.values, place, room);
   for (const value of shown(x, right, (v) => 7.2 * tickWords(v).length + 8)) {
     const spot = at(right(value));
     nodes.push(draw("path", { class: "orw-map-axis", d: `M${spot},${at(bottom)}v5` }));
@@ -79,7 +89,7 @@ function axesNodes(/** @type {Content} */ { x, y }, { right, up }, { left, top, 
     ...(axis.colour ? { style: `fill: ${axis.colour}` } : {}), ...more,
   });
   nodes.push(label(x, { x: at(left + side / 2), y: at(bottom + 38) }));
-  nodes.push(label(y, { transform: `translate(${at(left - 50)},${at(top + side / 2)}) rotate(-90)` }));
+  nodes.push(label(y, { transform: `translate(${at(left - 57)},${at(top + side / 2)}) rotate(-90)` }));
   return nodes;
 }
 
