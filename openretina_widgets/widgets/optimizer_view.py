@@ -24,7 +24,7 @@ from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.history_bar import HistoryBar
 from openretina_widgets.widgets.optimizer_parts import SeedsPanel
-from openretina_widgets.widgets.settings_fields import shown
+from openretina_widgets.widgets.settings_fields import shown, titled
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _RESPONSE = "Response, optimised window shaded"
@@ -72,8 +72,7 @@ class OptimizerView(Composition):
             autoplay=True,
         )
         self.which = ipw.Dropdown(
-            description="Shown",
-            tooltip="Which stimulus of the run",
+            **titled("Shown", "Which stimulus of the run"),
             layout=ipw.Layout(width="auto", max_width="560px"),
             style={"description_width": "70px"},
         )
@@ -98,7 +97,12 @@ class OptimizerView(Composition):
             placeholder="It follows with the stimulus.",
         )
         self.seeds = SeedsPanel(model)
-        spatial = ipw.Box([self.spatial], layout=half)
+        # Its maps and their colour bar are one row, which takes the room that it needs or wraps
+        # below the temporal component as a whole.
+        self.spatial.add_class("orw-in-one-row")
+        spatial = ipw.Box(
+            [self.spatial], layout=ipw.Layout(min_width="min-content", flex="1 1 300px")
+        )
         row = {"flex_flow": "row wrap", "width": "100%"}
         super().__init__(
             (

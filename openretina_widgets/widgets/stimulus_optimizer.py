@@ -45,7 +45,6 @@ from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Following, Selection, selection_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
-_HINT = "Choose a neuron and press Optimise."
 # Seconds from one picture that is drawn whole, with curves and figures, to the next; between them
 # the movie alone changes. With few cores a browser on the same machine takes the run's time: on two
 # cores curves drawn every 0.6 s took 2 % of it, the movie at 10 Hz as much.
@@ -179,6 +178,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._shown_run = ShownRun()
         self._pictures: PicturesOfRun | None = None
         self._said: tuple[Any, str] | None = None  # before what is typed was refused
+        self._refused = ""  # what the engine said of settings that do not fit
         self.picker = NeuronPicker(face, neuron=chosen.neuron, data_key=chosen.data_key)
         self._status = RunStatus()
         self._buttons = RunButtons()
@@ -201,8 +201,11 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._show_model(face)
         self.picker.observe(self._lead, ["neuron", "data_key"])
         self.picker.observe(self._session_changed, "data_key")
-        self._settings.watch(lambda: self._main_loop.call(self._check))
+        self._settings.watch(lambda: self._main_loop.call(self._changed))
         self._following = Following(chosen, self._follow)
+        self.picker.enable_neurons(self._settings.goal.is_of_one_neuron)
+        if not self._settings.goal.is_costly_to_check:
+            self._check()
 
     # In code ---------------------------------------------------------------------------------
 
@@ -235,8 +238,9 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         try:
             planned = self._settings.planned(self.picker, self._patience)
         except (TypeError, ValueError, RuntimeError, MemoryError) as error:
-            self._fail(error)
+            self._refuse(error)
             raise
+        self._accept()
         self._planned = planned
         self._shown_run = ShownRun(
             self._settings.in_words(planned), planned.lag, planned.of(0), None, 0
@@ -275,7 +279,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._prepare(None, None)
         self._comparison.keep.disabled = True
         self._buttons.show("idle")
-        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0))
+        self._status.tell("idle", self._settings.goal.hint, progress=0.0, figures=self._figures(0))
 
     def keep_as_before(self) -> None:
         """Keep the run that has ended, to be shown beside the next one.
@@ -340,7 +344,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             self._view.settle()
 
     def _ended_without(self, job: Job[Picture, OptimizationResult]) -> None:
-        self._status.tell("idle", "Stopped before the first iteration. " + _HINT)
+        self._status.tell("idle", "Stopped before the first iteration. " + self._settings.goal.hint)
 
     def _ended_with(
         self, result: OptimizationResult, job: Job[Picture, OptimizationResult]
@@ -422,6 +426,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     def _drawn(self, picture: Picture) -> None:
         self._comparison.show(self._shown_run, picture)
 
+    def _changed(self) -> None:
+        self.picker.enable_neurons(self._settings.goal.is_of_one_neuron)
+        self._check()
+
     def _check(self) -> None:
         """Say what does not fit as soon as it is set, and not when the run is to begin."""
         running = self.job is not None and not self.job.done()
@@ -432,12 +440,32 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         except (TypeError, ValueError, RuntimeError, MemoryError) as error:
             if self._said is None:
                 self._said = (self._status.kind, self._status.message)
-            self._fail(error)
+            self._refuse(error)
         else:
-            if self._said is not None:
-                kind, words = self._said
-                self._said = None
-                self._status.tell(*(("idle", _HINT) if kind == "failed" else (kind, words)))
+            before, self._said = self._said, None
+            was_refused = self._accept()
+            if before is not None and before[0] not in ("idle", "failed"):
+                self._status.tell(*before)
+            elif was_refused or self._status.kind == "idle":
+                self._status.tell("idle", self._settings.goal.hint)
+
+    def _accept(self) -> bool:
+        """Mark no field any more; tell whether there was something that did not fit."""
+        was_refused, self._refused = bool(self._refused), ""
+        self._settings.accepted()
+        return was_refused
+
+    def _refuse(self, error: Exception) -> None:
+        """Say what does not fit in the words of the fields, and mark these."""
+        self._refused = str(error)
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, TypeError | ValueError) and str(error) == self._refused:
+            self._show_state("idle")
+            self._status.tell("failed", self._settings.refused(error))
+        else:
+            super()._fail(error)
 
     # The selection ---------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import html
 import re
 
+import ipywidgets as ipw
 import numpy as np
 import pytest
 import torch
@@ -21,7 +22,9 @@ from openretina_widgets.insilico.stimulus_optimization import (
     optimize_neurons,
 )
 from openretina_widgets.widgets.curves import Chart
+from openretina_widgets.widgets.optimizer_goals import _FIELDS
 from openretina_widgets.widgets.settings_fields import (
+    label_of,
     limits_as_text,
     limits_in,
     neurons_in,
@@ -542,10 +545,10 @@ def test_a_form_reaches_the_run(small_model: RetinaModel, form) -> None:
     ("field", "value", "words"),
     [
         ("rms", "much", "RMS contrast: expected a number"),
-        ("rms", "5", "rms: 5.0 is out of reach"),
-        ("mean", "0.1, 0.2, 0.3", "one for each of 2 channels"),
+        ("rms", "5", "RMS contrast: 5.0 is out of reach"),
+        ("mean", "0.1, 0.2, 0.3", "Mean luminance: expected one number, or one for each of 2"),
         ("range", "-1", "Range: expected limits"),
-        ("range", "1 to -1", "Error"),
+        ("range", "1 to -1", "Range: "),
     ],
 )
 def test_what_does_not_fit_is_said_before_the_run(
@@ -556,9 +559,11 @@ def test_what_does_not_fit_is_said_before_the_run(
     good = box.value
     box.value = value
     assert optimizer._status.kind == "failed"
-    assert words in optimizer._status.message
+    assert optimizer._status.message.startswith(words), "no class of an exception before it"
+    assert "orw-refused" in box._dom_classes
     assert optimizer.job is None
     box.value = good
+    assert "orw-refused" not in box._dom_classes
     assert optimizer._status.kind == "idle"
     assert "press Optimise" in optimizer._status.message
     optimizer.close()
@@ -568,19 +573,91 @@ def test_what_does_not_fit_is_said_before_the_run(
     ("goal", "field", "value", "words"),
     [
         ("neurons", "neurons", "3, x", "Neurons: expected neurons"),
-        ("neurons", "neurons", "99", "99"),
-        ("groups", "groups", "ON sustained", "two at least"),
-        ("groups", "groups", "ON sustained\nON brisk", "Groups: "),
-        ("groups", "groups", "0, 1\n1, 2", "is in both"),
+        ("neurons", "neurons", "0-3, 90", "Neurons: session 'synthetic' has no neuron 90"),
+        ("groups", "groups", "ON sustained", "Groups: expected two at least"),
+        ("groups", "groups", "ON sustained\nON brisk", "Groups: there is no cell type 'ON brisk'"),
+        ("groups", "groups", "0, 1\n1, 2", "Groups: neuron 1 is in both"),
     ],
 )
 def test_groups_and_neurons_that_do_not_exist(
     synthetic: RetinaModel, goal: str, field: str, value: str, words: str
 ) -> None:
     optimizer = StimulusOptimizer(synthetic, objective=goal)
-    getattr(optimizer._settings.goal, field).value = value
+    box = getattr(optimizer._settings.goal, field)
+    box.value = value
     assert optimizer._status.kind == "failed"
-    assert words in optimizer._status.message
+    assert optimizer._status.message.startswith(words)
+    assert "orw-refused" in box._dom_classes
+    optimizer._buttons.optimise.click()
+    assert optimizer._status.message.startswith(words)
+    optimizer._settings.goal.goal.value = "increase"
+    assert optimizer._status.kind == "idle"
+    assert "orw-refused" not in box._dom_classes
+    optimizer.close()
+
+
+@pytest.mark.parametrize(
+    ("goal", "words"),
+    [
+        ("neurons", "Write the neurons"),
+        ("type", "Choose a cell type"),
+        ("groups", "Write two groups or more, one a line"),
+    ],
+)
+def test_what_a_goal_needs_is_said_and_a_list_that_does_not_count_is_greyed(
+    synthetic: RetinaModel, goal: str, words: str
+) -> None:
+    optimizer = StimulusOptimizer(synthetic)
+    picker, chosen = optimizer.picker, optimizer._settings.goal.goal
+    assert optimizer._status.message == "Choose a neuron and press Optimise."
+    for value, is_of_one in (("sparse", True), (goal, False), ("diverse", True), (goal, False)):
+        chosen.value = value
+        for field in (picker._list, picker._filter, picker._type):
+            assert field.disabled is not is_of_one
+    assert optimizer._status.message.startswith(words)
+    optimizer.reset()
+    assert optimizer._status.message.startswith(words)
+    optimizer.close()
+    optimizer = StimulusOptimizer(synthetic, objective=goal)
+    assert optimizer.picker._list.disabled
+    assert optimizer._status.message.startswith(words)
+    optimizer.close()
+
+
+def test_a_model_without_inner_channels_says_so_and_which_has_some(synthetic: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(synthetic)
+    goal = optimizer._settings.goal
+    goal.goal.value = "layer"
+    assert goal.layer.label == "none in this model"
+    assert goal.layer.disabled
+    assert goal.channel.disabled
+    assert "'synthetic' has no inner layer" in optimizer._status.message
+    assert "such as 'trained'" in optimizer._status.message
+    optimizer.close()
+
+
+def test_every_setting_has_a_label_with_a_tooltip(synthetic: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(synthetic, rms=0.3)
+    goal, constraints = optimizer._settings.goal, optimizer._settings.constraints
+    fields = [getattr(goal, name) for names in _FIELDS.values() for name in names]
+    for field in [goal.goal, *fields, *constraints.fields, *optimizer._settings._fields]:
+        assert field.tooltip
+        # ipywidgets shows the tooltip of these kinds only where there is no label.
+        if isinstance(field, ipw.Dropdown | ipw.Text | ipw.Textarea):
+            assert field.description_allow_html
+            assert f'title="{html.escape(field.tooltip)}"' in field.description
+        assert "<" not in label_of(field)
+    assert "0, 3-5" in goal.groups.placeholder
+    optimizer.close()
+
+
+def test_what_cannot_be_reached_is_said_at_once(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, norm=1e6, stimulus_range=[(-1.0, 1.0)] * 2)
+    assert optimizer._status.kind == "failed"
+    assert optimizer._status.message.startswith("Norm: 1000000.0 is out of reach")
+    assert "orw-refused" in optimizer._settings.norm._dom_classes
+    optimizer._settings.norm.value = 3.0
+    assert optimizer._status.kind == "idle"
     optimizer.close()
 
 

@@ -126,6 +126,7 @@ def test_settings_that_do_not_fit_are_said_where_the_user_looks(small_model: Ret
     with pytest.raises(ValueError, match="without any bound"):
         optimizer.start()
     optimizer._settings.norm.value = 3.0
+    assert optimizer._status.message == "Choose a neuron and press Optimise."
     assert optimizer.start().result(timeout=60).norm[0] == pytest.approx(3.0, rel=1e-5)
     optimizer.close()
 
@@ -137,7 +138,7 @@ def test_a_norm_out_of_reach_is_said_before_the_run(small_model: RetinaModel) ->
     optimizer._buttons.optimise.click()
     assert optimizer.job is None
     assert optimizer._status.kind == "failed"
-    assert "norm: 1000.0 is out of reach" in optimizer._status.message
+    assert "Norm: 1000.0 is out of reach" in optimizer._status.message
     optimizer.close()
 
 
