@@ -36,7 +36,7 @@ from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_goals import Objective, Planned
-from openretina_widgets.widgets.optimizer_parts import RunButtons
+from openretina_widgets.widgets.optimizer_parts import RunButtons, ends_in_words
 from openretina_widgets.widgets.optimizer_settings import OptimizerSettings
 from openretina_widgets.widgets.optimizer_view import OptimizerView
 from openretina_widgets.widgets.run_comparison import RunComparison, ShownRun
@@ -111,7 +111,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     >>> result = await job
     """
 
-    _paused = "Paused. Press Resume to go on, or Step for one iteration."
+    _paused = "Paused. Press Resume to go on, Step for one iteration, or Stop to end the run."
     _following: Following | None = None  # none yet while it is built
     result = traitlets.Instance(OptimizationResult, allow_none=True)
     model = traitlets.Instance(RetinaModel)
@@ -364,9 +364,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         score = float(result.score[element])
         subject = "a stimulus" if planned is None else planned.of(element)
         last = int(result.iterations.max())
+        ended = result.stop_reason if planned is None else ends_in_words(result, planned.labels())
         self._status.tell(
             "finished",
-            f"Ended: {result.stop_reason}. Shown is {subject}, of iteration {best} of {end}: score "
+            f"Ended: {ended}. Shown is {subject}, of iteration {best} of {end}: score "
             f"{_figure(score)}, {_what_it_holds(result, element)}.",
             progress=last / self._last_iteration if job.reason else 1.0,
             figures=self._figures(last, score),
@@ -409,6 +410,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             labels=("",) if planned is None else planned.labels(),
             seeds=1 if planned is None else len(planned.seeds),
             is_set=planned is not None and planned.is_set,
+            has_form=planned is not None and not settings.constraints.is_free,
             history=history,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from dataclasses import replace
 
 import ipywidgets as ipw
 import numpy as np
@@ -252,6 +253,19 @@ def test_a_curve_of_one_point_has_room_for_others(others: int) -> None:
         assert len(chart._others.x) == (points if points > 1 else 0)
         chart.draw_bands(x, np.zeros((1, points)), np.ones((1, points)))
     chart.close()
+
+
+def test_the_end_says_which_run_ended_why(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, neuron=1, time_steps=5, seeds=3)
+    result = ended(optimizer)
+    assert f"Ended: {result.stop_reason}. Shown" in optimizer._status.message, "one reason for all"
+    mixed = replace(result, stop_reasons=("200 iterations done", "a plateau", "a plateau"))
+    optimizer._ended_with(mixed, optimizer.job)
+    assert (
+        "Ended: 200 iterations done (seed 0); a plateau (seed 1, seed 2). Shown"
+        in optimizer._status.message
+    )
+    optimizer.close()
 
 
 # Before and after ----------------------------------------------------------------------------
@@ -538,6 +552,36 @@ def test_a_form_reaches_the_run(small_model: RetinaModel, form) -> None:
     result = ended(optimizer)
     assert result.settings["parametrization"]["type"] == type(form).__name__
     assert result.parameters
+    optimizer.close()
+
+
+def test_the_parameters_of_a_form_are_said_for_the_stimulus_shown(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(
+        small_model, time_steps=9, max_iterations=3, seeds=2, parametrization=GaborSinusoid()
+    )
+    line, which = optimizer._view.parameters, optimizer._view.which
+    assert line.layout.display == "none"
+    result = ended(optimizer)
+    assert line.layout.display is None
+    values, units = result.parameters, result.parameter_units
+    for element in (0, 1):
+        which.value = element
+        x, hz = values["centre_x"][element], values["temporal_frequency"][element]
+        contrast = [f"{value:.4g}" for value in values["contrast"][element].tolist()]
+        for words in (
+            f"centre x {x:.4g} {units['centre_x']} ·",
+            f"temporal frequency {hz:.4g} Hz ·",
+            f"orientation {values['orientation'][element]:.4g}° ·",
+            f"contrast green {contrast[0]}, UV {contrast[1]} model units",
+        ):
+            assert words in line.value.replace("−", "-")
+    optimizer._settings.constraints.form.value = "gaussians"
+    ended(optimizer)
+    assert "time 2 × 9 values, in result.parameters" in line.value
+    assert "ratio" in line.value
+    optimizer._settings.constraints.form.value = "any"
+    ended(optimizer)
+    assert line.layout.display == "none"
     optimizer.close()
 
 

@@ -43,12 +43,19 @@ async def test_pause_step_resume_and_stop(small_model: RetinaModel) -> None:
     optimizer._buttons.pause.click()
     await _until(lambda: job.state == "paused")
     await _until(lambda: optimizer._status.kind == "paused")
+    assert optimizer._buttons.optimise.disabled, "it would throw the run away"
+    assert "Resume" in optimizer._buttons.optimise.tooltip
+    optimizer._buttons.pause.click()
+    await _until(lambda: not optimizer._buttons.optimise.disabled)
+    optimizer._buttons.pause.click()
+    await _until(lambda: optimizer._status.kind == "paused")
     optimizer._buttons.stop.click()
     result = await job
     assert result.stop_reasons == ("stopped by the user",)
     assert int(result.iterations[0]) == job.iteration - 1
     assert "stopped by the user" in optimizer._status.message
     assert optimizer._buttons.stop.disabled
+    assert not optimizer._buttons.optimise.disabled
     optimizer.close()
 
 
