@@ -314,7 +314,7 @@ class OptimizerSettings(Composition):
             self._no_norm = words(
                 "Norm",
                 "The RMS contrast under More settings takes its place",
-                placeholder="the RMS contrast is held instead",
+                placeholder="RMS contrast is held",
             )
             self._no_norm.disabled = True
             self._norms.children = (self.norm, self._no_norm)

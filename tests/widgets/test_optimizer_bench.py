@@ -520,7 +520,7 @@ def test_where_an_rms_contrast_is_held_the_norm_says_so(small_model: RetinaModel
     settings.constraints.rms.value = "0.3"
     assert settings.norm.layout.display == "none"
     instead = settings._no_norm
-    assert (instead.value, instead.placeholder) == ("", "the RMS contrast is held instead")
+    assert (instead.value, instead.placeholder) == ("", "RMS contrast is held")
     assert instead.layout.display is None
     ended(optimizer)
     assert "RMS contrast 0.3, norm" in optimizer._status.message
