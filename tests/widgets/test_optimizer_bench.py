@@ -410,6 +410,8 @@ def test_a_function_of_ones_own(small_model: RetinaModel) -> None:
     optimizer = StimulusOptimizer(small_model, time_steps=9, objective=difference, seeds=2)
     goal = optimizer._settings.goal.goal
     assert goal.label == "best for difference"
+    assert optimizer.picker._list.disabled, "no neuron of the list counts"
+    assert optimizer._status.message == "Press Optimise: the function says what counts."
     result = ended(optimizer)
     answer = small_model(result.stimulus)
     expected = (answer[:, :, 1] - answer[:, :, 0]).mean(dim=1)
@@ -417,6 +419,7 @@ def test_a_function_of_ones_own(small_model: RetinaModel) -> None:
     assert "the best stimulus for difference" in optimizer._status.message
     assert "Response: not of one neuron here" in optimizer._view.response.heading.value
     goal.value = "increase"
+    assert not optimizer.picker._list.disabled
     ended(optimizer)
     assert "Response, optimised window" in optimizer._view.response.heading.value
     optimizer.close()
