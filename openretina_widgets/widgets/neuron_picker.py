@@ -72,6 +72,7 @@ class NeuronPicker(Composition):
         super().__init__((self._session, self._type, self._filter, self._list, self._note))
         self.add_class("orw-picker")
         self._drawing = False
+        self._neurons_enabled = True
         self._session.observe(self._session_chosen, "value")
         self._type.observe(self._type_chosen, "value")
         self._filter.observe(self._searched, "value")
@@ -88,6 +89,13 @@ class NeuronPicker(Composition):
     def chosen(self) -> Neuron:
         """What is known of the chosen neuron."""
         return self._model.neurons(self.data_key)[self.neuron]
+
+    def enable_neurons(self, enabled: bool) -> None:
+        """Let a neuron be chosen, or grey the list where none counts; the session stays."""
+        if enabled is not self._neurons_enabled:
+            self._neurons_enabled = enabled
+            self._list.disabled = self._filter.disabled = not enabled
+            self._draw()
 
     def show_model(
         self, model: RetinaModel, *, neuron: int = 0, data_key: str | None = None
@@ -181,7 +189,7 @@ class NeuronPicker(Composition):
         if self._type.options != options:
             self._type.options = options
         self._type.value = self.cell_type
-        self._type.disabled = not types
+        self._type.disabled = not types or not self._neurons_enabled
 
     def _draw_neurons(self) -> None:
         words = self._filter.value.lower().split()

@@ -25,6 +25,7 @@ from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.settings_fields import (
     as_text,
     choice,
+    label_of,
     limits_as_text,
     limits_in,
     number,
@@ -144,11 +145,11 @@ class ConstraintSettings(ipw.VBox):
             self.hertz,
         )
         self.children = self.fields
-        self._at_first = {one.description: one.value for one in self.fields}
+        self._at_first = {label_of(one): one.value for one in self.fields}
         for one in (self.rms, self.mean, self.range):
-            self._at_first[one.description] = ""
+            self._at_first[label_of(one)] = ""
         for one in (self.jitter, self.jitter_time):
-            self._at_first[one.description] = 0
+            self._at_first[label_of(one)] = 0
         self._take(precondition, parametrization)
         for one in self.fields:
             one.observe(lambda _: self._changed(), "value")
@@ -167,12 +168,12 @@ class ConstraintSettings(ipw.VBox):
         """Return what is set, by its name; what is as it is at first is not there."""
         said = {}
         for field in self.fields:
-            if field.layout.display == "none" or field.value == self._at_first[field.description]:
+            if field.layout.display == "none" or field.value == self._at_first[label_of(field)]:
                 continue
             if self.filter.disabled and field in (self.filter, self.sigma, self.exponent):
                 continue  # a form does not take it
             value = getattr(field, "label", field.value)
-            said[field.description] = f"{value:g}" if isinstance(value, float) else str(value)
+            said[label_of(field)] = f"{value:g}" if isinstance(value, float) else str(value)
         return said
 
     def _changed(self) -> None:

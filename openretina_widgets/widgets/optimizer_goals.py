@@ -35,6 +35,7 @@ from openretina_widgets.widgets.settings_fields import (
     neurons_in,
     number,
     shown,
+    titled,
     whole,
     words,
 )
@@ -52,6 +53,7 @@ _GOALS = {
     "layer": "best for an inner channel",
 }
 _OWN = "own"
+_NO_LAYER = "none in this model"
 _FIELDS = {
     "neurons": ("neurons", "direction"),
     "type": ("type", "direction"),
@@ -173,9 +175,8 @@ class GoalSettings(ipw.VBox):
         """Groups to be told apart, one a line."""
         return self._new(
             ipw.Textarea(
-                description="Groups",
-                tooltip="One a line: a cell type, or neurons such as 3, 7, 9-12",
-                placeholder="one a line: a cell type, or neurons",
+                **titled("Groups", "One a line: a cell type, or neurons such as 3, 7, 9-12"),
+                placeholder="one a line: a cell type, or neurons such as 0, 3-5",
                 continuous_update=False,
                 rows=3,
                 layout=ipw.Layout(**FULL),
@@ -197,13 +198,20 @@ class GoalSettings(ipw.VBox):
     @cached_property
     def similarity(self) -> Any:
         """Weight of the similarity in a diverse set."""
-        tooltip = "What a similarity of 1 costs, in the unit of the response"
+        tooltip = (
+            "Taken off the score of a stimulus that equals the others (mean cosine 1), in the unit "
+            "of the response (a.u.); 0: nothing"
+        )
         return self._new(number("Similarity costs", tooltip, value=1.0))
 
     @cached_property
     def weight(self) -> Any:
         """Weight of the other neurons."""
-        return self._new(number("Others count", "Weight of the others' mean", value=1.0))
+        tooltip = (
+            "Weight, without unit, of the mean response of all other neurons, which is taken off "
+            "that of this one; 0: they do not count"
+        )
+        return self._new(number("Others count", tooltip, value=1.0))
 
     @cached_property
     def layer(self) -> ipw.Dropdown:
@@ -264,8 +272,32 @@ class GoalSettings(ipw.VBox):
             layers = list_layers(self._model)
             self.layer.options = [
                 (f"{one.name} · {' × '.join(map(str, one.shape))}", one.name) for one in layers
-            ]
-            self.layer.value = next(iter(layers.names), None)
+            ] or [(_NO_LAYER, "")]
+            self.layer.value = next(iter(layers.names), "")
+            for field in (self.layer, self.channel, self.place):
+                field.disabled = not layers.names
+
+    @property
+    def is_of_one_neuron(self) -> bool:
+        """Whether the neuron that is chosen in the list counts."""
+        return self.goal.value in ("increase", "decrease", "diverse", "sparse")
+
+    @property
+    def is_costly_to_check(self) -> bool:
+        """Whether a check asks the model, or a function of one's own."""
+        return self.goal.value in ("layer", _OWN)
+
+    @property
+    def hint(self) -> str:
+        """What is needed for the objective, in words."""
+        needed = {
+            "neurons": "Write the neurons whose mean counts and press Optimise.",
+            "type": "Choose a cell type and press Optimise.",
+            "groups": "Write two groups or more, one a line, and press Optimise.",
+            "layer": "Choose a layer and a channel of it and press Optimise.",
+            _OWN: "Press Optimise: the function says what counts.",
+        }
+        return needed.get(str(self.goal.value), "Choose a neuron and press Optimise.")
 
     @property
     def is_window_of_response(self) -> bool:
@@ -372,8 +404,11 @@ class GoalSettings(ipw.VBox):
         self, plan: Callable[..., Planned], model: RetinaModel, direction: str, shared: Any
     ) -> Planned:
         name, channel, place = self.layer.value, self.channel.value, self.place.value
-        if name is None:
-            raise ValueError("Layer: this model has no layer whose channels can be told apart")
+        if not name:
+            raise ValueError(
+                f"Layer: {self._model.name!r} has no inner layer whose channels can be told apart; "
+                "a model of convolutions has, such as 'trained'. Choose another goal or model"
+            )
         frames = shared["time_steps"]
         found = find_layer(list_layers(model, time_steps=frames, data_key=shared["data_key"]), name)
         settings = {**shared, "window": None}
@@ -416,7 +451,8 @@ class GoalSettings(ipw.VBox):
                 try:
                     groups[line] = self._model.neurons_of(line, data_key=session)
                 except ValueError as error:
-                    raise ValueError(f"Groups: {error}") from error
+                    words = str(error).removeprefix("cell_type: ")
+                    raise ValueError(f"Groups: {words}") from error
         return groups
 
     def _fit(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import ipywidgets as ipw
 import numpy as np
@@ -13,10 +14,11 @@ from openretina_widgets.insilico.stimulus_optimization.result import Optimizatio
 from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition, button
 from openretina_widgets.widgets.curves import Chart
-from openretina_widgets.widgets.run_panel import RunControls
+from openretina_widgets.widgets.run_panel import RunControls, RunState
 from openretina_widgets.widgets.settings_fields import shown
 
 _WIDTH = "112px"  # of a button
+_NAMED = 6  # runs that are named one by one where they ended for different reasons
 
 
 class RunButtons(RunControls):
@@ -34,6 +36,76 @@ class RunButtons(RunControls):
             width=_WIDTH,
         )
         self.optimise = self.start
+
+    def show(self, state: RunState) -> None:
+        """Enable what makes sense: a run that is paused is not thrown away by starting anew."""
+        super().show(state)
+        self.start.disabled = state == "paused"
+        self.start.tooltip = (
+            "Paused: Resume the run, or Stop or Reset it before a new one"
+            if state == "paused"
+            else "Start from noise"
+        )
+
+
+class ParametersLine(ipw.HTML):
+    """What the form of a stimulus is, in figures with their units, once its run has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(layout=ipw.Layout(width="auto", min_height="64px", margin="0 2px 4px"))
+        shown(self, False)
+
+    def prepare(self, has_form: bool) -> None:
+        """Be there for a run whose stimulus has a form, and empty until it has ended."""
+        shown(self, has_form)
+        self._tell("its parameters are said when the run has ended.")
+
+    def show(self, result: OptimizationResult, element: int) -> None:
+        """Say the parameters of one stimulus."""
+        shown(self, bool(result.parameters))
+        said = parameters_in_words(result, element)
+        self._tell(" · ".join(f"{html.escape(name)} {html.escape(text)}" for name, text in said))
+
+    def _tell(self, words: str) -> None:
+        self.value = f'<div class="orw-said"><b>Form of the stimulus shown</b>: {words}</div>'
+
+
+def parameters_in_words(result: OptimizationResult, element: int) -> list[tuple[str, str]]:
+    """Return name and value with its unit of each parameter of a stimulus.
+
+    Of a course or a picture there is its size alone: the figures are in the result.
+    """
+    said = []
+    for name, values in result.parameters.items():
+        own, unit = values[element], result.parameter_units.get(name, "1")
+        unit = {"1": "", "°": "°"}.get(unit, f" {unit}")
+        if own.ndim == 0:
+            text = f"{_figure(float(own))}{unit}"
+        elif own.ndim == 1 and len(own) == len(result.channels):
+            each = zip(result.channels, own.tolist(), strict=True)
+            text = ", ".join(f"{channel} {_figure(value)}" for channel, value in each) + unit
+        else:
+            text = f"{' × '.join(map(str, own.shape))} values, in result.parameters"
+        said.append((name.replace("_", " "), text))
+    return said
+
+
+def ends_in_words(result: OptimizationResult, labels: Sequence[str]) -> str:
+    """Return why the runs of a batch ended, and which of them did where they differ."""
+    whose: dict[str, list[str]] = {}
+    for reason, label in zip(result.stop_reasons, labels, strict=True):
+        whose.setdefault(reason, []).append(label)
+    if len(whose) == 1:
+        return result.stop_reason
+    n = len(labels)
+    return "; ".join(
+        f"{reason} ({', '.join(own) if len(own) <= _NAMED else f'{len(own)} of {n} runs'})"
+        for reason, own in whose.items()
+    )
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
 
 
 class SeedsPanel(Composition):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from openretina_widgets.widgets.optimizer_goals import GoalSettings, Objective, 
 from openretina_widgets.widgets.settings_fields import (
     FULL,
     STYLE,
+    label_of,
     number,
     shown,
     whole,
@@ -31,6 +33,39 @@ from openretina_widgets.widgets.settings_fields import (
 )
 
 _USUAL_FRAMES = 50
+_REFUSED = "orw-refused"  # a field that marks itself
+
+# What the engine calls a setting: its label here, and where its field is.
+_ON_SCREEN = {
+    "time_steps": ("Frames", "frames"),
+    "window": ("Window, frames", "window"),
+    "max_iterations": ("Iterations, most", "max_iterations"),
+    "seed": ("Seed", "seed"),
+    "norm": ("Norm", "norm"),
+    "regularizer": ("Total variation", "tv_weight"),
+    "rms": ("RMS contrast", "constraints.rms"),
+    "mean_luminance": ("Mean luminance", "constraints.mean"),
+    "stimulus_range": ("Range", "constraints.range"),
+    "range": ("Range", "constraints.range"),
+    "min_max_values": ("Range", "constraints.range"),
+    "jitter": ("Jitter, px", "constraints.jitter"),
+    "precondition": ("Gradient filter", "constraints.filter"),
+    "parametrization": ("Form", "constraints.form"),
+    "neurons": ("Neurons", "goal.neurons"),
+    "groups": ("Groups", "goal.groups"),
+    "temperature": ("Temperature", "goal.temperature"),
+    "count": ("Stimuli", "goal.count"),
+    "similarity_weight": ("Similarity costs", "goal.similarity"),
+    "weight": ("Others count", "goal.weight"),
+    "layer": ("Layer", "goal.layer"),
+    "channel": ("Channel", "goal.channel"),
+    "channels": ("Channel", "goal.channel"),
+    "place": ("Place", "goal.place"),
+}
+_BY_LABEL = {label: (label, path) for label, path in _ON_SCREEN.values()} | {
+    "Cell type": ("Cell type", "goal.type")
+}
+_IN_WORDS = {"rms": "RMS contrast", "mean_luminance": "mean luminance", "stimulus_range": "range"}
 
 
 class OptimizerSettings(Composition):
@@ -62,8 +97,9 @@ class OptimizerSettings(Composition):
         self.goal = GoalSettings(objective=objective, direction=direction)
         self.frames = whole("Frames", "Length of the stimulus in frames")
         self.window = ipw.IntRangeSlider(
-            description="Response window",
-            tooltip="Response frames whose mean is optimised; shaded in the response",
+            description="Window, frames",
+            tooltip="Frames of the response whose mean is optimised, the second no longer; shaded "
+            "in the response",
             continuous_update=False,
             layout=ipw.Layout(**FULL),
             style=STYLE,
@@ -71,6 +107,7 @@ class OptimizerSettings(Composition):
         self.max_iterations = whole("Iterations, most", "The run ends earlier on a plateau")
         self.seed = whole("Seed", "Of the noise that the run starts from", low=0)
         self.norm = number("Norm", "L2 norm of the stimulus in model units; 0: not bounded")
+        self._refused: list[Any] = []  # the fields that are marked
         self._no_norm: ipw.Text | None = None  # in its place where an RMS contrast is held
         self._norms = ipw.VBox([self.norm], layout=ipw.Layout(width="auto"))
         self.tv_weight = number("Total variation", "Weight of the penalty on differences; 0: none")
@@ -197,6 +234,41 @@ class OptimizerSettings(Composition):
         seeds = range(first, first + self.seeds.value)
         return self.goal.planned(self._model, picker, seeds, settings)
 
+    def refused(self, error: Exception) -> str:
+        """Mark the fields that an error is about, and return it in the words of the screen."""
+        self.accepted()
+        text = str(error)
+        if self.goal.goal.value in ("neurons", "type"):  # these are the only group there
+            label = "Neurons" if self.goal.goal.value == "neurons" else "Cell type"
+            text = re.sub(r"^groups: ('[^']*': )?", f"{label}: ", text)
+        names, colon, rest = text.partition(": ")
+        found = [_ON_SCREEN.get(one) or _BY_LABEL.get(one) for one in names.split(", ")]
+        if names in _BY_LABEL:  # there is a comma in some
+            found = [_BY_LABEL[names]]
+        known = [one for one in found if one is not None]
+        if not colon or len(known) < len(found):
+            return text
+        for _, path in known:
+            if (field := self._made(path)) is not None:
+                field.add_class(_REFUSED)
+                self._refused.append(field)
+        rest = re.sub(rf"\b({'|'.join(_IN_WORDS)})\b", lambda word: _IN_WORDS[word[0]], rest)
+        return f"{', '.join(dict.fromkeys(label for label, _ in known))}: {rest}"
+
+    def accepted(self) -> None:
+        """Mark no field any more."""
+        for field in self._refused:
+            field.remove_class(_REFUSED)
+        self._refused.clear()
+
+    def _made(self, path: str) -> Any:
+        """Return the field at a path, None where nobody has wanted it yet."""
+        owner: Any = self
+        *parts, name = path.split(".")
+        for part in parts:
+            owner = getattr(owner, part)
+        return vars(owner).get(name)
+
     def in_words(self, planned: Planned) -> dict[str, str]:
         """Return every setting that counts, by its name, to be compared with those of a run."""
         said = {"Model": self._model.name, "Objective": planned.objective}
@@ -206,7 +278,7 @@ class OptimizerSettings(Composition):
             value = field.value
             if isinstance(value, tuple):
                 value = " to ".join(map(str, value))
-            name = field.description
+            name = label_of(field)
             said[name] = f"{value:g}" if isinstance(value, float) else str(value)
         return said | self.constraints.in_words()
 
@@ -242,7 +314,7 @@ class OptimizerSettings(Composition):
             self._no_norm = words(
                 "Norm",
                 "The RMS contrast under More settings takes its place",
-                placeholder="the RMS contrast is held instead",
+                placeholder="RMS contrast is held",
             )
             self._no_norm.disabled = True
             self._norms.children = (self.norm, self._no_norm)

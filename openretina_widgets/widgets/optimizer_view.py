@@ -23,8 +23,8 @@ from openretina_widgets.models.retina_model import RetinaModel
 from openretina_widgets.widgets.composition import Composition
 from openretina_widgets.widgets.curves import Chart
 from openretina_widgets.widgets.history_bar import HistoryBar
-from openretina_widgets.widgets.optimizer_parts import SeedsPanel
-from openretina_widgets.widgets.settings_fields import shown
+from openretina_widgets.widgets.optimizer_parts import ParametersLine, SeedsPanel
+from openretina_widgets.widgets.settings_fields import shown, titled
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
 _RESPONSE = "Response, optimised window shaded"
@@ -72,13 +72,13 @@ class OptimizerView(Composition):
             autoplay=True,
         )
         self.which = ipw.Dropdown(
-            description="Shown",
-            tooltip="Which stimulus of the run",
+            **titled("Shown", "Which stimulus of the run"),
             layout=ipw.Layout(width="auto", max_width="560px"),
             style={"description_width": "70px"},
         )
         shown(self.which, False)
         self.history = HistoryBar(self._look)
+        self.parameters = ParametersLine()
         half = ipw.Layout(width="49%", min_width="300px", flex="1 1 300px")
         chart = partial(Chart, layout=half)
         self.score = chart("Score", x_label="iteration", y_label="score (a.u.)")
@@ -98,13 +98,19 @@ class OptimizerView(Composition):
             placeholder="It follows with the stimulus.",
         )
         self.seeds = SeedsPanel(model)
-        spatial = ipw.Box([self.spatial], layout=half)
+        # Its maps and their colour bar are one row, which takes the room that it needs or wraps
+        # below the temporal component as a whole.
+        self.spatial.add_class("orw-in-one-row")
+        spatial = ipw.Box(
+            [self.spatial], layout=ipw.Layout(min_width="min-content", flex="1 1 300px")
+        )
         row = {"flex_flow": "row wrap", "width": "100%"}
         super().__init__(
             (
                 self.which,
                 self.player,
                 self.history,
+                self.parameters,
                 ipw.HBox([self.score, self.response], layout=ipw.Layout(**row)),
                 ipw.HBox([self.temporal, spatial], layout=ipw.Layout(**row)),
                 self.seeds,
@@ -128,6 +134,7 @@ class OptimizerView(Composition):
         labels: Sequence[str] = ("",),
         seeds: int = 1,
         is_set: bool = False,
+        has_form: bool = False,
         history: RunHistory | None = None,
     ) -> None:
         """Fix sizes and axes for a run, so that nothing moves when its pictures arrive."""
@@ -143,6 +150,7 @@ class OptimizerView(Composition):
         for chart in (self.score, self.response, self.temporal):
             chart.clear()
         self.history.prepare(last_iteration)
+        self.parameters.prepare(has_form)
         self.seeds.prepare(seeds, time_steps, is_set=is_set)
         duration = (time_steps - 1) / self._model.frame_rate
         self.score.limits(0, last_iteration)
@@ -204,6 +212,7 @@ class OptimizerView(Composition):
         self.history.end(end, best)
         self._draw_score(picture)
         self._draw_best(picture, best)
+        self.parameters.show(result, element)
         first = element - element % self._seeds
         self.seeds.show(result, range(first, first + self._seeds))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,20 @@ FULL = {"width": "auto", "min_width": "0"}
 STYLE = {"description_width": "118px"}
 
 _RUN_OF_NEURONS = re.compile(r"^(\d+)\s*[-–:]\s*(\d+)$")
+
+
+def titled(description: str, tooltip: str) -> dict[str, Any]:
+    """Return the label of a list or a field for words, which shows a tooltip of its own.
+
+    ipywidgets gives these kinds of fields a tooltip only where they have no label.
+    """
+    label = f'<span title="{html.escape(tooltip)}">{html.escape(description)}</span>'
+    return {"description": label, "description_allow_html": True, "tooltip": tooltip}
+
+
+def label_of(field: Any) -> str:
+    """Return the label of a field as it stands on the screen."""
+    return html.unescape(re.sub(r"<[^>]*>", "", field.description))
 
 
 def whole(description: str, tooltip: str, *, low: int = 1, value: int | None = None) -> Any:
@@ -45,8 +60,7 @@ def number(description: str, tooltip: str, *, value: float = 0.0) -> Any:
 def choice(description: str, tooltip: str, options: Sequence[Any], **settings: Any) -> ipw.Dropdown:
     """Return a list to choose one from."""
     return ipw.Dropdown(
-        description=description,
-        tooltip=tooltip,
+        **titled(description, tooltip),
         options=options,
         layout=ipw.Layout(**FULL),
         style=STYLE,
@@ -57,9 +71,8 @@ def choice(description: str, tooltip: str, options: Sequence[Any], **settings: A
 def words(description: str, tooltip: str, *, placeholder: str, value: str = "") -> ipw.Text:
     """Return a field for words; it is read when Enter is pressed or the field is left."""
     return ipw.Text(
+        **titled(description, tooltip),
         value=value,
-        description=description,
-        tooltip=tooltip,
         placeholder=placeholder,
         continuous_update=False,
         layout=ipw.Layout(**FULL),

@@ -36,7 +36,7 @@ from openretina_widgets.widgets.composition import beside_or_above
 from openretina_widgets.widgets.export_button import Exportable, ExportMenu
 from openretina_widgets.widgets.neuron_picker import NeuronPicker
 from openretina_widgets.widgets.optimizer_goals import Objective, Planned
-from openretina_widgets.widgets.optimizer_parts import RunButtons
+from openretina_widgets.widgets.optimizer_parts import RunButtons, ends_in_words
 from openretina_widgets.widgets.optimizer_settings import OptimizerSettings
 from openretina_widgets.widgets.optimizer_view import OptimizerView
 from openretina_widgets.widgets.run_comparison import RunComparison, ShownRun
@@ -45,7 +45,6 @@ from openretina_widgets.widgets.run_status import RunStatus, as_time
 from openretina_widgets.widgets.selection import Following, Selection, selection_for
 from openretina_widgets.widgets.stimulus_player import StimulusPlayer
 
-_HINT = "Choose a neuron and press Optimise."
 # Seconds from one picture that is drawn whole, with curves and figures, to the next; between them
 # the movie alone changes. With few cores a browser on the same machine takes the run's time: on two
 # cores curves drawn every 0.6 s took 2 % of it, the movie at 10 Hz as much.
@@ -68,7 +67,8 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     selection
         A selection to share with other widgets; by default one of its own.
     neuron, data_key
-        Neuron and session chosen at first; not together with `selection`, which has them.
+        Neuron and session chosen at first; not together with `selection`, which has them. A
+        negative neuron counts from the last one back, as in `neuron_steps`.
     seed, direction, time_steps, window, max_iterations, patience, norm, stimulus_range
         Start values of the settings; see `neuron_steps`.
     objective
@@ -112,7 +112,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     >>> result = await job
     """
 
-    _paused = "Paused. Press Resume to go on, or Step for one iteration."
+    _paused = "Paused. Press Resume to go on, Step for one iteration, or Stop to end the run."
     _following: Following | None = None  # none yet while it is built
     result = traitlets.Instance(OptimizationResult, allow_none=True)
     model = traitlets.Instance(RetinaModel)
@@ -179,6 +179,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._shown_run = ShownRun()
         self._pictures: PicturesOfRun | None = None
         self._said: tuple[Any, str] | None = None  # before what is typed was refused
+        self._refused = ""  # what the engine said of settings that do not fit
         self.picker = NeuronPicker(face, neuron=chosen.neuron, data_key=chosen.data_key)
         self._status = RunStatus()
         self._buttons = RunButtons()
@@ -201,8 +202,11 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._show_model(face)
         self.picker.observe(self._lead, ["neuron", "data_key"])
         self.picker.observe(self._session_changed, "data_key")
-        self._settings.watch(lambda: self._main_loop.call(self._check))
+        self._settings.watch(lambda: self._main_loop.call(self._changed))
         self._following = Following(chosen, self._follow)
+        self.picker.enable_neurons(self._settings.goal.is_of_one_neuron)
+        if not self._settings.goal.is_costly_to_check:
+            self._check()
 
     # In code ---------------------------------------------------------------------------------
 
@@ -235,8 +239,9 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         try:
             planned = self._settings.planned(self.picker, self._patience)
         except (TypeError, ValueError, RuntimeError, MemoryError) as error:
-            self._fail(error)
+            self._refuse(error)
             raise
+        self._accept()
         self._planned = planned
         self._shown_run = ShownRun(
             self._settings.in_words(planned), planned.lag, planned.of(0), None, 0
@@ -275,7 +280,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         self._prepare(None, None)
         self._comparison.keep.disabled = True
         self._buttons.show("idle")
-        self._status.tell("idle", _HINT, progress=0.0, figures=self._figures(0))
+        self._status.tell("idle", self._settings.goal.hint, progress=0.0, figures=self._figures(0))
 
     def keep_as_before(self) -> None:
         """Keep the run that has ended, to be shown beside the next one.
@@ -340,7 +345,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             self._view.settle()
 
     def _ended_without(self, job: Job[Picture, OptimizationResult]) -> None:
-        self._status.tell("idle", "Stopped before the first iteration. " + _HINT)
+        self._status.tell("idle", "Stopped before the first iteration. " + self._settings.goal.hint)
 
     def _ended_with(
         self, result: OptimizationResult, job: Job[Picture, OptimizationResult]
@@ -360,9 +365,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         score = float(result.score[element])
         subject = "a stimulus" if planned is None else planned.of(element)
         last = int(result.iterations.max())
+        ended = result.stop_reason if planned is None else ends_in_words(result, planned.labels())
         self._status.tell(
             "finished",
-            f"Ended: {result.stop_reason}. Shown is {subject}, of iteration {best} of {end}: score "
+            f"Ended: {ended}. Shown is {subject}, of iteration {best} of {end}: score "
             f"{_figure(score)}, {_what_it_holds(result, element)}.",
             progress=last / self._last_iteration if job.reason else 1.0,
             figures=self._figures(last, score),
@@ -405,6 +411,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
             labels=("",) if planned is None else planned.labels(),
             seeds=1 if planned is None else len(planned.seeds),
             is_set=planned is not None and planned.is_set,
+            has_form=planned is not None and not settings.constraints.is_free,
             history=history,
         )
 
@@ -422,6 +429,10 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     def _drawn(self, picture: Picture) -> None:
         self._comparison.show(self._shown_run, picture)
 
+    def _changed(self) -> None:
+        self.picker.enable_neurons(self._settings.goal.is_of_one_neuron)
+        self._check()
+
     def _check(self) -> None:
         """Say what does not fit as soon as it is set, and not when the run is to begin."""
         running = self.job is not None and not self.job.done()
@@ -432,12 +443,32 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
         except (TypeError, ValueError, RuntimeError, MemoryError) as error:
             if self._said is None:
                 self._said = (self._status.kind, self._status.message)
-            self._fail(error)
+            self._refuse(error)
         else:
-            if self._said is not None:
-                kind, words = self._said
-                self._said = None
-                self._status.tell(*(("idle", _HINT) if kind == "failed" else (kind, words)))
+            before, self._said = self._said, None
+            was_refused = self._accept()
+            if before is not None and before[0] not in ("idle", "failed"):
+                self._status.tell(*before)
+            elif was_refused or self._status.kind == "idle":
+                self._status.tell("idle", self._settings.goal.hint)
+
+    def _accept(self) -> bool:
+        """Mark no field any more; tell whether there was something that did not fit."""
+        was_refused, self._refused = bool(self._refused), ""
+        self._settings.accepted()
+        return was_refused
+
+    def _refuse(self, error: Exception) -> None:
+        """Say what does not fit in the words of the fields, and mark these."""
+        self._refused = str(error)
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, TypeError | ValueError) and str(error) == self._refused:
+            self._show_state("idle")
+            self._status.tell("failed", self._settings.refused(error))
+        else:
+            super()._fail(error)
 
     # The selection ---------------------------------------------------------------------------
 

@@ -71,6 +71,57 @@ def test_looks(lab: Lab, theme: str) -> None:
     lab.set_theme("light")
 
 
+def test_labels_have_tooltips_and_a_field_that_does_not_fit_stands_out(lab: Lab) -> None:
+    output = show(lab, SHOW.replace("neuron=5", "neuron=5, mean_luminance=0"))
+    goal = output.get_by_label("Stimulus that is", exact=True)
+    for name in ("Stimulus that is", "RMS contrast", "Mean luminance", "Range", "Form", "Frames"):
+        assert title_of(output, name), name
+    goal.select_option(label="best for several neurons")
+    assert title_of(output, "Neurons") == "Their mean response counts"
+    neurons = output.get_by_label("Neurons", exact=True)
+    fine = neurons.evaluate("box => getComputedStyle(box).borderColor")
+    neurons.fill("0-3, 90")
+    neurons.blur()
+    expect(message(output)).to_have_text(
+        "Neurons: session 'synthetic' has no neuron 90; it has neurons 0 to 83, the nearest is 83"
+    )
+    expect(neurons).not_to_have_css("border-color", fine)
+    expect(neurons).not_to_have_css("box-shadow", "none")
+    expect(output.get_by_label("Neuron", exact=True)).to_be_disabled()
+    lab.screenshot("bench-refused", output)
+
+
+def title_of(where: Locator, name: str) -> str:
+    """Return the tooltip that the label of a field shows."""
+    return (
+        where.locator("label.widget-label")
+        .get_by_text(name, exact=True)
+        .evaluate("node => node.closest('[title]')?.title ?? ''")
+    )
+
+
+def test_a_colour_bar_stays_beside_its_maps_at_every_width(lab: Lab) -> None:
+    output = show(lab, SHOW.replace("max_iterations=40", "max_iterations=4"))
+    button(output, "Optimise").click()
+    ended(output)
+    spatial = output.locator(".orw-player").nth(1)
+    tops = (
+        "s => [...s.querySelectorAll('canvas')].map(c => Math.round(c.getBoundingClientRect().y))"
+    )
+    lab.page.set_viewport_size({"width": 1400, "height": 1500})
+    first = output.locator(".orw-player").first.evaluate(tops)
+    assert len(first) == 5
+    assert len({*first[:4]}) == 1, "maps, bar and mixture are one row"
+    for width in (800, 860, 920, 980, 1100, 1150, 1200, 1250, 1300, 1350, 1400):
+        lab.page.set_viewport_size({"width": width, "height": 1500})
+        lab.wait_for(
+            lambda: len({*spatial.evaluate(tops)}) == 1,
+            what=f"two maps and their bar beside each other at {width} px",
+        )
+        box, whole = spatial.bounding_box(), output.bounding_box()
+        assert box["x"] + box["width"] <= whole["x"] + whole["width"] + 1
+
+
 def test_looking_back_while_it_runs_and_afterwards(lab: Lab) -> None:
     output = show(lab, SHOW.replace("max_iterations=40", "max_iterations=10**6"))
     slider = output.locator(".orw-history .noUi-handle")
@@ -186,7 +237,7 @@ def test_objectives_and_what_does_not_fit(lab: Lab) -> None:
     expect(message(output)).to_contain_text("Ended:")
     output.get_by_label("Form", exact=True).select_option(label="Gabor patch, drifting")
     button(output, "Optimise").click()
-    expect(message(output)).to_contain_text("parametrization")  # a form holds a norm, no RMS
+    expect(message(output)).to_contain_text("Form: it is")  # a form holds a norm, no RMS
     expect(message(output)).to_have_attribute("role", "alert")
 
 

@@ -48,6 +48,11 @@ def test_words_tell_one_optimum_from_several(result):
     words = agreement_of(known(result, near, [12.1, 12.2, 12.3])).in_words
     assert words.startswith("3 seeds reach 12.1 to 12.3 a.u.; their optima correlate 0.99")
     assert "one optimum" in words
+    least = agreement_of(known(result, near, [12.1, 12.2, 12.3])).correlations.min()
+    shared = float(words.split("share at least ")[1].split(" %")[0])
+    assert 0 <= 100 * least**2 - shared < 0.01
+    same = np.stack([base, base + 1e-4 * draw.normal(size=base.shape)])
+    assert "share at least 99.99 % of" in agreement_of(known(result, same, [1.0, 1.0])).in_words
     far = draw.normal(size=(3, *base.shape))
     assert "not unique" in agreement_of(known(result, far, [12.1, 12.2, 12.3])).in_words
     apart = agreement_of(known(result, far, [6.0, 12.2, 12.3])).in_words

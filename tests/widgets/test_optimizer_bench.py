@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+from dataclasses import replace
 
+import ipywidgets as ipw
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,9 @@ from openretina_widgets.insilico.stimulus_optimization import (
     optimize_neurons,
 )
 from openretina_widgets.widgets.curves import Chart
+from openretina_widgets.widgets.optimizer_goals import _FIELDS
 from openretina_widgets.widgets.settings_fields import (
+    label_of,
     limits_as_text,
     limits_in,
     neurons_in,
@@ -251,6 +255,19 @@ def test_a_curve_of_one_point_has_room_for_others(others: int) -> None:
     chart.close()
 
 
+def test_the_end_says_which_run_ended_why(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, neuron=1, time_steps=5, seeds=3)
+    result = ended(optimizer)
+    assert f"Ended: {result.stop_reason}. Shown" in optimizer._status.message, "one reason for all"
+    mixed = replace(result, stop_reasons=("200 iterations done", "a plateau", "a plateau"))
+    optimizer._ended_with(mixed, optimizer.job)
+    assert (
+        "Ended: 200 iterations done (seed 0); a plateau (seed 1, seed 2). Shown"
+        in optimizer._status.message
+    )
+    optimizer.close()
+
+
 # Before and after ----------------------------------------------------------------------------
 
 
@@ -393,6 +410,8 @@ def test_a_function_of_ones_own(small_model: RetinaModel) -> None:
     optimizer = StimulusOptimizer(small_model, time_steps=9, objective=difference, seeds=2)
     goal = optimizer._settings.goal.goal
     assert goal.label == "best for difference"
+    assert optimizer.picker._list.disabled, "no neuron of the list counts"
+    assert optimizer._status.message == "Press Optimise: the function says what counts."
     result = ended(optimizer)
     answer = small_model(result.stimulus)
     expected = (answer[:, :, 1] - answer[:, :, 0]).mean(dim=1)
@@ -400,6 +419,7 @@ def test_a_function_of_ones_own(small_model: RetinaModel) -> None:
     assert "the best stimulus for difference" in optimizer._status.message
     assert "Response: not of one neuron here" in optimizer._view.response.heading.value
     goal.value = "increase"
+    assert not optimizer.picker._list.disabled
     ended(optimizer)
     assert "Response, optimised window" in optimizer._view.response.heading.value
     optimizer.close()
@@ -503,7 +523,7 @@ def test_where_an_rms_contrast_is_held_the_norm_says_so(small_model: RetinaModel
     settings.constraints.rms.value = "0.3"
     assert settings.norm.layout.display == "none"
     instead = settings._no_norm
-    assert (instead.value, instead.placeholder) == ("", "the RMS contrast is held instead")
+    assert (instead.value, instead.placeholder) == ("", "RMS contrast is held")
     assert instead.layout.display is None
     ended(optimizer)
     assert "RMS contrast 0.3, norm" in optimizer._status.message
@@ -538,14 +558,44 @@ def test_a_form_reaches_the_run(small_model: RetinaModel, form) -> None:
     optimizer.close()
 
 
+def test_the_parameters_of_a_form_are_said_for_the_stimulus_shown(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(
+        small_model, time_steps=9, max_iterations=3, seeds=2, parametrization=GaborSinusoid()
+    )
+    line, which = optimizer._view.parameters, optimizer._view.which
+    assert line.layout.display == "none"
+    result = ended(optimizer)
+    assert line.layout.display is None
+    values, units = result.parameters, result.parameter_units
+    for element in (0, 1):
+        which.value = element
+        x, hz = values["centre_x"][element], values["temporal_frequency"][element]
+        contrast = [f"{value:.4g}" for value in values["contrast"][element].tolist()]
+        for words in (
+            f"centre x {x:.4g} {units['centre_x']} ·",
+            f"temporal frequency {hz:.4g} Hz ·",
+            f"orientation {values['orientation'][element]:.4g}° ·",
+            f"contrast green {contrast[0]}, UV {contrast[1]} model units",
+        ):
+            assert words in line.value.replace("−", "-")
+    optimizer._settings.constraints.form.value = "gaussians"
+    ended(optimizer)
+    assert "time 2 × 9 values, in result.parameters" in line.value
+    assert "ratio" in line.value
+    optimizer._settings.constraints.form.value = "any"
+    ended(optimizer)
+    assert line.layout.display == "none"
+    optimizer.close()
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
         ("rms", "much", "RMS contrast: expected a number"),
-        ("rms", "5", "rms: 5.0 is out of reach"),
-        ("mean", "0.1, 0.2, 0.3", "one for each of 2 channels"),
+        ("rms", "5", "RMS contrast: 5.0 is out of reach"),
+        ("mean", "0.1, 0.2, 0.3", "Mean luminance: expected one number, or one for each of 2"),
         ("range", "-1", "Range: expected limits"),
-        ("range", "1 to -1", "Error"),
+        ("range", "1 to -1", "Range: "),
     ],
 )
 def test_what_does_not_fit_is_said_before_the_run(
@@ -556,9 +606,11 @@ def test_what_does_not_fit_is_said_before_the_run(
     good = box.value
     box.value = value
     assert optimizer._status.kind == "failed"
-    assert words in optimizer._status.message
+    assert optimizer._status.message.startswith(words), "no class of an exception before it"
+    assert "orw-refused" in box._dom_classes
     assert optimizer.job is None
     box.value = good
+    assert "orw-refused" not in box._dom_classes
     assert optimizer._status.kind == "idle"
     assert "press Optimise" in optimizer._status.message
     optimizer.close()
@@ -568,19 +620,91 @@ def test_what_does_not_fit_is_said_before_the_run(
     ("goal", "field", "value", "words"),
     [
         ("neurons", "neurons", "3, x", "Neurons: expected neurons"),
-        ("neurons", "neurons", "99", "99"),
-        ("groups", "groups", "ON sustained", "two at least"),
-        ("groups", "groups", "ON sustained\nON brisk", "Groups: "),
-        ("groups", "groups", "0, 1\n1, 2", "is in both"),
+        ("neurons", "neurons", "0-3, 90", "Neurons: session 'synthetic' has no neuron 90"),
+        ("groups", "groups", "ON sustained", "Groups: expected two at least"),
+        ("groups", "groups", "ON sustained\nON brisk", "Groups: there is no cell type 'ON brisk'"),
+        ("groups", "groups", "0, 1\n1, 2", "Groups: neuron 1 is in both"),
     ],
 )
 def test_groups_and_neurons_that_do_not_exist(
     synthetic: RetinaModel, goal: str, field: str, value: str, words: str
 ) -> None:
     optimizer = StimulusOptimizer(synthetic, objective=goal)
-    getattr(optimizer._settings.goal, field).value = value
+    box = getattr(optimizer._settings.goal, field)
+    box.value = value
     assert optimizer._status.kind == "failed"
-    assert words in optimizer._status.message
+    assert optimizer._status.message.startswith(words)
+    assert "orw-refused" in box._dom_classes
+    optimizer._buttons.optimise.click()
+    assert optimizer._status.message.startswith(words)
+    optimizer._settings.goal.goal.value = "increase"
+    assert optimizer._status.kind == "idle"
+    assert "orw-refused" not in box._dom_classes
+    optimizer.close()
+
+
+@pytest.mark.parametrize(
+    ("goal", "words"),
+    [
+        ("neurons", "Write the neurons"),
+        ("type", "Choose a cell type"),
+        ("groups", "Write two groups or more, one a line"),
+    ],
+)
+def test_what_a_goal_needs_is_said_and_a_list_that_does_not_count_is_greyed(
+    synthetic: RetinaModel, goal: str, words: str
+) -> None:
+    optimizer = StimulusOptimizer(synthetic)
+    picker, chosen = optimizer.picker, optimizer._settings.goal.goal
+    assert optimizer._status.message == "Choose a neuron and press Optimise."
+    for value, is_of_one in (("sparse", True), (goal, False), ("diverse", True), (goal, False)):
+        chosen.value = value
+        for field in (picker._list, picker._filter, picker._type):
+            assert field.disabled is not is_of_one
+    assert optimizer._status.message.startswith(words)
+    optimizer.reset()
+    assert optimizer._status.message.startswith(words)
+    optimizer.close()
+    optimizer = StimulusOptimizer(synthetic, objective=goal)
+    assert optimizer.picker._list.disabled
+    assert optimizer._status.message.startswith(words)
+    optimizer.close()
+
+
+def test_a_model_without_inner_channels_says_so_and_which_has_some(synthetic: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(synthetic)
+    goal = optimizer._settings.goal
+    goal.goal.value = "layer"
+    assert goal.layer.label == "none in this model"
+    assert goal.layer.disabled
+    assert goal.channel.disabled
+    assert "'synthetic' has no inner layer" in optimizer._status.message
+    assert "such as 'trained'" in optimizer._status.message
+    optimizer.close()
+
+
+def test_every_setting_has_a_label_with_a_tooltip(synthetic: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(synthetic, rms=0.3)
+    goal, constraints = optimizer._settings.goal, optimizer._settings.constraints
+    fields = [getattr(goal, name) for names in _FIELDS.values() for name in names]
+    for field in [goal.goal, *fields, *constraints.fields, *optimizer._settings._fields]:
+        assert field.tooltip
+        # ipywidgets shows the tooltip of these kinds only where there is no label.
+        if isinstance(field, ipw.Dropdown | ipw.Text | ipw.Textarea):
+            assert field.description_allow_html
+            assert f'title="{html.escape(field.tooltip)}"' in field.description
+        assert "<" not in label_of(field)
+    assert "0, 3-5" in goal.groups.placeholder
+    optimizer.close()
+
+
+def test_what_cannot_be_reached_is_said_at_once(small_model: RetinaModel) -> None:
+    optimizer = StimulusOptimizer(small_model, norm=1e6, stimulus_range=[(-1.0, 1.0)] * 2)
+    assert optimizer._status.kind == "failed"
+    assert optimizer._status.message.startswith("Norm: 1000000.0 is out of reach")
+    assert "orw-refused" in optimizer._settings.norm._dom_classes
+    optimizer._settings.norm.value = 3.0
+    assert optimizer._status.kind == "idle"
     optimizer.close()
 
 

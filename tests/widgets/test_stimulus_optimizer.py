@@ -43,12 +43,19 @@ async def test_pause_step_resume_and_stop(small_model: RetinaModel) -> None:
     optimizer._buttons.pause.click()
     await _until(lambda: job.state == "paused")
     await _until(lambda: optimizer._status.kind == "paused")
+    assert optimizer._buttons.optimise.disabled, "it would throw the run away"
+    assert "Resume" in optimizer._buttons.optimise.tooltip
+    optimizer._buttons.pause.click()
+    await _until(lambda: not optimizer._buttons.optimise.disabled)
+    optimizer._buttons.pause.click()
+    await _until(lambda: optimizer._status.kind == "paused")
     optimizer._buttons.stop.click()
     result = await job
     assert result.stop_reasons == ("stopped by the user",)
     assert int(result.iterations[0]) == job.iteration - 1
     assert "stopped by the user" in optimizer._status.message
     assert optimizer._buttons.stop.disabled
+    assert not optimizer._buttons.optimise.disabled
     optimizer.close()
 
 
@@ -126,6 +133,7 @@ def test_settings_that_do_not_fit_are_said_where_the_user_looks(small_model: Ret
     with pytest.raises(ValueError, match="without any bound"):
         optimizer.start()
     optimizer._settings.norm.value = 3.0
+    assert optimizer._status.message == "Choose a neuron and press Optimise."
     assert optimizer.start().result(timeout=60).norm[0] == pytest.approx(3.0, rel=1e-5)
     optimizer.close()
 
@@ -137,7 +145,7 @@ def test_a_norm_out_of_reach_is_said_before_the_run(small_model: RetinaModel) ->
     optimizer._buttons.optimise.click()
     assert optimizer.job is None
     assert optimizer._status.kind == "failed"
-    assert "norm: 1000.0 is out of reach" in optimizer._status.message
+    assert "Norm: 1000.0 is out of reach" in optimizer._status.message
     optimizer.close()
 
 

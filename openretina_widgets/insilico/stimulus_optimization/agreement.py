@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,10 +64,10 @@ class Agreement:
         )
         apart = (high - low) / max(abs(low), abs(high), 1e-30)
         if least >= SAME_STIMULUS:
+            shared = math.floor(1e4 * least**2) / 100
             return (
-                f"{words} They end in one optimum, as far as {n} seeds can tell: the part of a "
-                f"stimulus that they leave open holds at most {100 * (1 - least**2):.2g} % of its "
-                "variance."
+                f"{words} They end in one optimum, as far as {n} seeds can tell: any two of these "
+                f"stimuli share at least {shared:.2f} % of their variance."
             )
         if not self.settled:
             return (

@@ -140,15 +140,19 @@ function makePanels(model, movie, tables) {
     list.push(part);
     made.nodes.push(part.node);
   };
+  /** What a panel has beside it stays there where the row is too short. */
+  const together = () =>
+    made.nodes.push(make("div", "group", {}, ...made.nodes.splice(-2)));
   for (let c = 0; apart && c < movie.channels.length; c++) {
     add(makePanel(model, movie, size, c), made.panels);
     if (c < movie.channels.length - 1 && shareLimits(movie)) continue; // the last has the bar
     add(makeBar(model.get("unit"), size, c, tables), made.bars);
+    together();
   }
   if (mixed) {
     add(makePanel(model, movie, size, 0, true), made.panels);
     add(makeLegend(movie, size, tables), made.legends);
-    made.nodes.push(make("div", "group", {}, ...made.nodes.splice(-2))); // they wrap together
+    together();
   }
   return made;
 }
