@@ -212,7 +212,9 @@ class OptimizationResult:
         The file appears under its name only once it is whole.
         """
         arrays: dict[str, np.ndarray] = {}
-        words: dict[str, Any] = {"kind": _KIND, "y": _Y}
+        words: dict[str, Any] = {"kind": _KIND}
+        if self.parameters:
+            words["y"] = _Y
         for name, value in ((f.name, getattr(self, f.name)) for f in fields(self)):
             if isinstance(value, torch.Tensor):
                 arrays[name] = value.numpy()
