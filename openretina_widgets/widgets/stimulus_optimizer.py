@@ -67,8 +67,7 @@ class StimulusOptimizer(Exportable, RunPanel[Picture, OptimizationResult]):
     selection
         A selection to share with other widgets; by default one of its own.
     neuron, data_key
-        Neuron and session chosen at first; not together with `selection`, which has them. A
-        negative neuron counts from the last one back, as in `neuron_steps`.
+        Neuron and session chosen at first; not together with `selection`, which has them.
     seed, direction, time_steps, window, max_iterations, patience, norm, stimulus_range
         Start values of the settings; see `neuron_steps`.
     objective
