@@ -236,7 +236,6 @@ class OptimizerSettings(Composition):
 
     def refused(self, error: Exception) -> str:
         """Mark the fields that an error is about, and return it in the words of the screen."""
-        self.accepted()
         text = str(error)
         if self.goal.goal.value in ("neurons", "type"):  # these are the only group there
             label = "Neurons" if self.goal.goal.value == "neurons" else "Cell type"
@@ -247,19 +246,30 @@ class OptimizerSettings(Composition):
             found = [_BY_LABEL[names]]
         known = [one for one in found if one is not None]
         if not colon or len(known) < len(found):
+            self._mark([])
             return text
-        for _, path in known:
-            if (field := self._made(path)) is not None:
-                field.add_class(_REFUSED)
-                self._refused.append(field)
+        fields = (self._made(path) for _, path in known)
+        self._mark([field for field in fields if field is not None])
         rest = re.sub(rf"\b({'|'.join(_IN_WORDS)})\b", lambda word: _IN_WORDS[word[0]], rest)
         return f"{', '.join(dict.fromkeys(label for label, _ in known))}: {rest}"
 
     def accepted(self) -> None:
         """Mark no field any more."""
+        self._mark([])
+
+    def _mark(self, fields: list[Any]) -> None:
+        """Mark these and no others; those that are marked stay untouched.
+
+        A field that hears anything of the kernel shows its value anew, and what somebody is typing
+        there is gone.
+        """
         for field in self._refused:
-            field.remove_class(_REFUSED)
-        self._refused.clear()
+            if field not in fields:
+                field.remove_class(_REFUSED)
+        for field in fields:
+            if field not in self._refused:
+                field.add_class(_REFUSED)
+        self._refused = fields
 
     def _made(self, path: str) -> Any:
         """Return the field at a path, None where nobody has wanted it yet."""

@@ -712,3 +712,20 @@ async def _until(condition, *, seconds: float = 20.0) -> None:  # type: ignore[n
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def test_a_field_that_is_marked_is_left_alone_when_the_same_is_refused_again(
+    small_model: RetinaModel,
+) -> None:
+    """What somebody is typing there would be gone."""
+    optimizer = StimulusOptimizer(small_model, norm=1e6, stimulus_range=[(-1.0, 1.0)] * 2)
+    norm = optimizer._settings.norm
+    assert "orw-refused" in norm._dom_classes
+    heard: list[object] = []
+    norm.observe(heard.append)
+    with pytest.raises(ValueError, match="out of reach"):
+        optimizer.start()
+    assert not heard
+    norm.value = 1.0
+    assert "orw-refused" not in norm._dom_classes
+    optimizer.close()
