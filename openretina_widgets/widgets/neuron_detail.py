@@ -184,7 +184,9 @@ class NeuronDetail(Composition):
         TimeoutError
             If one of the computations has not ended by then.
         """
-        while self.job is not None and not self.job.done():
+        job = None
+        # What has ended is shown by the job's last callback, which may begin another job.
+        while self.job is not None and self.job is not job:
             job = self.job
             if not job.wait(timeout):
                 raise TimeoutError(f"{job.name} is still {job.state} after {timeout} s")
