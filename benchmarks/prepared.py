@@ -18,7 +18,6 @@ where a plain loop would take hours.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,7 +28,7 @@ from unittest import mock
 import torch
 
 from benchmarks.optimise import CHECKPOINT, ours
-from benchmarks.rates import compare
+from benchmarks.rates import compare, print_ratios
 from openretina_widgets import RetinaModel, load_model
 from openretina_widgets.insilico.compute import torch_threads
 from openretina_widgets.models import prepared, prepared_layers
@@ -298,14 +297,7 @@ def compare_whole(model: RetinaModel, *, rounds: int, clock: Callable[[], float]
         for _ in range(rounds):
             for name, context in contexts.items():
                 times[name].append(timed(context()))
-    faster = times["faster form"]
-    print(f"{'':16}{'seconds':>9}{'ratio to the faster form, min – max':>38}")
-    for name, values in times.items():
-        ratios = [value / base for value, base in zip(values, faster, strict=True)]
-        print(
-            f"{name:16}{statistics.median(values):9.3f}"
-            f"{statistics.median(ratios):24.2f}  {min(ratios):.2f} – {max(ratios):.2f}"
-        )
+    print_ratios("seconds", "ratio to the faster form", times, digits=3)
     for what, one, other in zip(("responses", "gradients"), answers, expected, strict=True):
         print(f"{what} apart by {float((one - other).abs().max() / other.abs().max()):.0e}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 Runs = Mapping[str, tuple[Callable[[int], None], int]]
 """What runs so many iterations, and how many stimuli each of these moves."""
@@ -39,11 +39,18 @@ def compare(
     for _ in range(rounds):
         for name, (run, stimuli) in runs.items():
             rates[name].append(measure(run, stimuli, seconds, clock))
-    plain = next(iter(rates.values()))
-    print(f"{'':34}{'stimulus-iterations/s':>22}{'ratio to (a), min – max':>28}")
-    for name, values in rates.items():
-        ratios = [value / base for value, base in zip(values, plain, strict=True)]
+    print_ratios("stimulus-iterations/s", "ratio to (a)", rates, digits=1)
+
+
+def print_ratios(
+    unit: str, ratio: str, measured: Mapping[str, Sequence[float]], *, digits: int
+) -> None:
+    """Print the median of what was measured turn by turn, and its ratios to the first."""
+    first = next(iter(measured.values()))
+    print(f"{'':34}{unit:>22}{f'{ratio}, min – max':>38}")
+    for name, values in measured.items():
+        ratios = [value / base for value, base in zip(values, first, strict=True)]
         print(
-            f"{name:34}{statistics.median(values):>22,.1f}"
-            f"{statistics.median(ratios):>14,.2f}  {min(ratios):,.2f} – {max(ratios):,.2f}"
+            f"{name:34}{statistics.median(values):>22,.{digits}f}"
+            f"{statistics.median(ratios):>18,.2f}  {min(ratios):,.2f} – {max(ratios):,.2f}"
         )

@@ -215,6 +215,13 @@ def test_longer_runs_than_the_first_trace(replaying, counted, monkeypatch):
     same(replayed, computed)
 
 
+def test_a_run_of_known_length_is_captured_once(replaying, counted):
+    model = orw.load_model("trained")
+    settings = {**NO_RANGE, "time_steps": 31, "max_iterations": 270, "patience": None}
+    optimize_neurons(model, 0, **settings)
+    assert counted["replayed"] == 270 - 3 - 1
+
+
 def test_steps_do_not_change_once_they_are_handed_out(replaying, model):
     steps, scores, seen = neuron_steps(model, [0, 3], **SHORT, **NO_RANGE), [], []
     for step in steps:

@@ -26,9 +26,8 @@ from openretina_widgets.models.retina_model import RetinaModel
 
 _WAIT = 0.1  # seconds: as often as that whoever drives a run can end it
 _AHEAD = 2  # parts for each thread of the workers: the next one lies there when one has ended
-_APART = (
-    2  # where parts are wanted in order: times as many as are out, from the oldest to the newest
-)
+# Where parts are wanted in order: from the oldest to the newest, in multiples of how many are out.
+_APART = 2
 _LOOK_EVERY = 0.25  # seconds from one look at the pictures of the workers to the next
 _COUNT_EVERY = 1.0  # seconds from one look at which workers there are to the next
 _PARTS_PER_THREAD = 4
